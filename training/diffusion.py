@@ -1,0 +1,138 @@
+"""Train mini's text-to-image model: U-Net and text encoder together, v-prediction, on captioned scenes.
+
+    python training/diffusion.py RUN --pictograms DIR [--unseen DIR]
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from transformers import CLIPTextConfig, CLIPTextModel
+
+import captions
+import tokenizer as tokenizers
+from latents import CHANNELS, SIDE, LinearLatents
+from loop import HELD_OUT_SEED, arguments, autocast, letterboxed, scene_maker, shape, train
+from refdiff.generative import read_attention
+
+LAYERS = ["down_blocks.0.attentions.0.transformer_blocks.0.attn2",
+          "up_blocks.1.attentions.0.transformer_blocks.0.attn2",
+          "up_blocks.1.attentions.1.transformer_blocks.0.attn2"]
+WIDTH = 192
+
+
+def build(vocabulary: int) -> tuple[UNet2DConditionModel, CLIPTextModel]:
+    unet = UNet2DConditionModel(
+        sample_size=SIDE // 8, in_channels=CHANNELS, out_channels=CHANNELS, block_out_channels=(96, 192),
+        layers_per_block=1, down_block_types=("CrossAttnDownBlock2D",) * 2, up_block_types=("CrossAttnUpBlock2D",) * 2,
+        mid_block_type="UNetMidBlock2DCrossAttn", cross_attention_dim=WIDTH, attention_head_dim=4, norm_num_groups=16,
+        use_linear_projection=True)
+    text = CLIPTextModel(CLIPTextConfig(
+        vocab_size=vocabulary, hidden_size=WIDTH, intermediate_size=4 * WIDTH, num_hidden_layers=2,
+        num_attention_heads=4, max_position_embeddings=tokenizers.LENGTH, bos_token_id=0, eos_token_id=1,
+        pad_token_id=1))
+    return unet, text
+
+
+def scheduler() -> DDIMScheduler:
+    return DDIMScheduler(num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
+                         prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False, steps_offset=1)
+
+
+def main() -> None:
+    options = arguments(__doc__.splitlines()[0], batch=16, lr=6e-4)
+    device = options.device
+    maker = scene_maker(options.pictograms)
+    tokenizer = tokenizers.build()
+    encode = LinearLatents(options.run / "latents.safetensors", maker).to(device)
+    unet, text = build(len(tokenizer))
+    unet, text = unet.to(device, memory_format=torch.channels_last), text.to(device)
+    unet.set_attn_processor(AttnProcessor())  # faster backward than the fused kernel on CPUs
+    schedule = scheduler()
+
+    def tokens(texts: list[str]) -> torch.Tensor:
+        return tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids.to(device)
+
+    def pictures(scenes) -> torch.Tensor:
+        pixels = np.stack([letterboxed(scene, SIDE) for scene in scenes])
+        return torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+    def loss_of(step: int) -> torch.Tensor:
+        scenes, texts = [], []
+        for i in range(options.batch):
+            rng = np.random.default_rng((step, i))
+            scenes.append(maker.make(rng, *shape(rng, SIDE)))
+            texts.append("" if rng.random() < 0.1 else captions.scene_caption(rng, scenes[-1]))
+        with torch.no_grad():
+            clean = encode(pictures(scenes))
+        generator = torch.Generator(device).manual_seed(step)
+        # Words matter where the noise is great: t is drawn with a density proportional to t.
+        t = (1000 * torch.rand(options.batch, generator=generator, device=device).sqrt()).long()
+        noise = torch.randn(clean.shape, generator=generator, device=device)
+        noisy = schedule.add_noise(clean, noise, t).contiguous(memory_format=torch.channels_last)
+        with autocast(device):
+            states = text(tokens(texts)).last_hidden_state
+            predicted = unet(noisy, t, encoder_hidden_states=states).sample
+        return F.mse_loss(predicted.float(), schedule.get_velocity(clean, noise, t))
+
+    held_out = {"": scene_maker(options.pictograms, held_out=True)}
+    if options.unseen:
+        held_out["unseen_"] = scene_maker(options.unseen, held_out=True)
+    tests = {key: test_scenes(maker) for key, maker in held_out.items()}
+
+    def measure(averages: dict) -> dict[str, float]:
+        probe, words = build(len(tokenizer))
+        probe.load_state_dict(averages["unet"])
+        words.load_state_dict(averages["text"])
+        probe, words = probe.to(device).eval(), words.to(device).eval()
+        figures = {}
+        for key, scenes in tests.items():
+            figures |= {key + name: value for name, value in
+                        attention_figures(probe, words, encode, schedule, pictures, tokens, scenes).items()}
+        return figures
+
+    train(options, {"unet": unet, "text": text}, loss_of, measure, every=1000, best="pointing")
+
+
+def test_scenes(maker, count: int = 120):
+    """Square scenes of three different nouns."""
+    scenes, seed = [], 0
+    while len(scenes) < count:
+        rng = np.random.default_rng((HELD_OUT_SEED, seed))
+        scene = maker.make(rng, SIDE, SIDE, count=3)
+        seed += 1
+        if len(scene.objects) == 3 and len({thing.noun for thing in scene.objects}) == 3:
+            scenes.append(scene)
+    return scenes
+
+
+@torch.inference_mode()
+def attention_figures(unet, text, encode, schedule, pictures, tokens, scenes, t: int = 200) -> dict[str, float]:
+    """Pointing accuracy (the map's greatest cell lies on the object) and how often Eq. 9 picks the object."""
+    noise = torch.randn(1, CHANNELS, SIDE // 8, SIDE // 8, generator=torch.Generator().manual_seed(0))
+    hits = {"pointing": 0, "picks": 0, **{f"layer{i}": 0 for i in range(len(LAYERS))}}
+    total = 0
+    for scene in scenes:
+        things = scene.objects
+        states = text(tokens([f"the {thing.noun}" for thing in things])).last_hidden_state
+        clean = encode(pictures([scene])).expand(len(things), -1, -1, -1)
+        noisy = schedule.add_noise(clean, noise.to(clean).expand_as(clean), torch.tensor([t]))
+        maps = torch.stack(read_attention(unet, noisy, t, states, LAYERS, softmax=True))[..., 2]  # [L, B, h, w]
+        masks = torch.from_numpy(np.stack([thing.mask for thing in things])).to(maps)
+        for i in range(len(things)):
+            total += 1
+            for name, grid in [("pointing", maps[:, i].mean(0)), *((f"layer{j}", maps[j, i]) for j in range(len(LAYERS)))]:
+                full = F.interpolate(grid[None, None], size=(SIDE, SIDE), mode="bilinear")[0, 0]
+                hits[name] += int(masks[i].flatten()[full.argmax()] > 0)
+                if name == "pointing":
+                    inside = (full * masks).sum((1, 2)) / masks.sum((1, 2))
+                    outside = (full * (1 - masks)).sum((1, 2)) / (1 - masks).sum((1, 2))
+                    hits["picks"] += int((inside - outside).argmax() == i)
+    return {name: value / total for name, value in hits.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""What every recipe shares: data, a resumable loop with an average of the weights, and its curve."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from refdiff.datasets.drawing import Scene, SceneMaker, load_photographs, load_pictograms
+
+# scikit-image's photographs that no recipe sees, so that the benchmark's backgrounds are new; the last four also
+# show things mini has words for.
+HELD_OUT_PHOTOGRAPHS = ("camera", "gravel", "retina", "chelsea", "coffee", "rocket", "moon")
+HELD_OUT_SEED = 1 << 40  # training draws its seeds from below this
+
+
+def arguments(description: str, **defaults) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("run", type=Path, help="folder for checkpoints and the curve; an existing one goes on")
+    parser.add_argument("--pictograms", type=Path, required=True, help="folder made by pictograms.py")
+    parser.add_argument("--unseen", type=Path, help="pictograms of a style never trained on, to measure with")
+    parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop and save after this time")
+    parser.add_argument("--anneal", type=int, default=0, help="lower the learning rate to 0 over these last steps")
+    parser.add_argument("--batch", type=int, default=defaults.get("batch", 16))
+    parser.add_argument("--lr", type=float, default=defaults.get("lr", 6e-4))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options = parser.parse_args()
+    options.run.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    return options
+
+
+def scene_maker(pictograms: Path, held_out: bool = False) -> SceneMaker:
+    photographs = load_photographs()
+    chosen = [photo for name, photo in photographs.items() if (name in HELD_OUT_PHOTOGRAPHS) == held_out]
+    return SceneMaker(load_pictograms(pictograms), chosen)
+
+
+def autocast(device: str):
+    """bf16 where the processor has it; ordinary precision elsewhere."""
+    fast = device != "cpu" or torch.cpu._is_avx512_bf16_supported()
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=fast)
+
+
+def letterboxed(scene: Scene, side: int, centred: bool = True) -> np.ndarray:
+    """uint8 [side, side, 3]: the scene on a black square, centred as for diffusion or at the corner as for SAM."""
+    h, w = scene.image.shape[:2]
+    canvas = np.zeros((side, side, 3), np.uint8)
+    top, left = ((side - h) // 2, (side - w) // 2) if centred else (0, 0)
+    canvas[top : top + h, left : left + w] = scene.image
+    return canvas
+
+
+def shape(rng: np.random.Generator, side: int) -> tuple[int, int]:
+    """A picture's (height, width) whose longer edge is `side`: square half of the time."""
+    if rng.random() < 0.5:
+        return side, side
+    shorter = int(side * rng.uniform(0.6, 1))
+    return (side, shorter) if rng.random() < 0.5 else (shorter, side)
+
+
+def train(options, modules: dict[str, torch.nn.Module], loss_of: Callable[[int], torch.Tensor],
+          measure: Callable[[dict], dict[str, float]], every: int, best: str, decay: float = 0.999,
+          warmup: int = 200, betas=(0.9, 0.99), weight_decay: float = 0.01) -> None:
+    """Run until `steps` or `minutes`; every `every` steps measure the averaged weights and save.
+
+    `loss_of(step)` draws its own batch, seeded by the step. `measure(averages)` gives held-out figures; the
+    weights with the greatest `best` are kept in best.pt (plain tensors), the state to go on from in last.pt.
+    """
+    parameters = [p for module in modules.values() for p in module.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(parameters, lr=options.lr, betas=betas, weight_decay=weight_decay, fused=True)
+    averages = {name: {k: v.detach().clone().float() for k, v in m.state_dict().items()} for name, m in modules.items()}
+    step, record, seconds = 0, -np.inf, 0.0
+    last = options.run / "last.pt"
+    if last.exists():
+        state = torch.load(last, weights_only=True, map_location=options.device)
+        for name, module in modules.items():
+            module.load_state_dict(state["modules"][name])
+        averages, step, record, seconds = state["averages"], state["step"], state["record"], state["seconds"]
+        optimiser.load_state_dict(state["optimiser"])
+    curve = options.run / "curve.csv"
+    started, mean = time.monotonic(), 0.0
+    anneal_from = options.steps - options.anneal
+    while step < options.steps and time.monotonic() - started < options.minutes * 60:
+        rate = options.lr * min(1.0, (step + 1) / warmup)
+        if options.anneal and step >= anneal_from:
+            rate *= (options.steps - step) / options.anneal
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        loss = loss_of(step)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        step += 1
+        mean += loss.item()
+        keep = min(decay, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for name, module in modules.items():
+                for key, value in module.state_dict().items():
+                    if value.is_floating_point():
+                        averages[name][key].lerp_(value.float(), 1 - keep)
+                    else:
+                        averages[name][key].copy_(value)
+        if step % every == 0 or step == options.steps:
+            elapsed = seconds + time.monotonic() - started
+            row = {"step": step, "samples": step * options.batch, "minutes": round(elapsed / 60, 1),
+                   "loss": round(mean / every, 5), **{k: round(v, 4) for k, v in measure(averages).items()}}
+            mean = 0.0
+            new = not curve.exists()
+            with curve.open("a", newline="") as file:
+                writer = csv.DictWriter(file, row)
+                if new:
+                    writer.writeheader()
+                writer.writerow(row)
+            print(row, flush=True)
+            if row[best] > record:
+                record = row[best]
+                save({"averages": averages, "row": row}, options.run / "best.pt")
+            save({"modules": {n: m.state_dict() for n, m in modules.items()}, "averages": averages, "step": step,
+                  "record": record, "seconds": elapsed, "optimiser": optimiser.state_dict()}, last)
+
+
+def save(state: dict, path: Path) -> None:
+    """Whole or not at all, so that a kill never leaves half a checkpoint."""
+    temporary = path.with_suffix(".tmp")
+    torch.save(state, temporary)
+    os.replace(temporary, path)

@@ -1,0 +1,118 @@
+"""Fetch the emoji sets mini is trained on and draw them as OUT/STYLE/NOUN[-k].png with alpha.
+
+    python training/pictograms.py OUT [--size 256] [--styles noto twemoji ...]
+
+Needs `npm` (only to download) and `pip install cairosvg` with the cairo library. The drawings are never
+committed; their licences stand in STYLES and in NOTICE.
+"""
+
+import argparse
+import io
+import json
+import subprocess
+import tarfile
+import tempfile
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+# style: (npm package, licence of the drawings)
+STYLES = {
+    "noto": ("@iconify-json/noto@1.2.9", "Apache-2.0, Google"),
+    "noto-v1": ("@iconify-json/noto-v1@1.2.5", "Apache-2.0, Google"),
+    "twemoji": ("@iconify-json/twemoji@1.2.5", "CC-BY-4.0, Twitter and contributors"),
+    "fluent": ("@iconify-json/fluent-emoji-flat@1.2.6", "MIT, Microsoft"),
+    "fxemoji": ("@iconify-json/fxemoji@1.2.2", "Apache-2.0, Mozilla"),
+    "emojione": ("@iconify-json/emojione@1.2.3", "CC-BY-4.0, EmojiOne"),
+}
+# Held out: fetched to measure on a style never trained on.
+UNSEEN = {"openmoji": ("@iconify-json/openmoji@1.2.29", "CC-BY-SA-4.0, OpenMoji")}
+
+EMOJI = {
+    "airplane": "✈🛩", "apple": "🍎🍏", "ball": "⚽🏐", "balloon": "🎈", "banana": "🍌", "basketball": "🏀",
+    "bear": "🐻", "bed": "🛏", "bee": "🐝", "bicycle": "🚲", "bird": "🐦", "boat": "⛵🚤", "book": "📕📗",
+    "bottle": "🍾🍼", "bread": "🍞", "broccoli": "🥦", "burger": "🍔", "bus": "🚌", "butterfly": "🦋", "cactus": "🌵",
+    "cake": "🎂🍰", "camera": "📷📸", "candle": "🕯", "car": "🚗🚙", "carrot": "🥕", "cat": "🐈🐱", "chair": "🪑",
+    "cherry": "🍒", "chicken": "🐔🐓", "clock": "🕰⏰", "cookie": "🍪", "corn": "🌽", "cow": "🐄🐮", "crown": "👑",
+    "cup": "☕🍵", "dog": "🐕🐶", "donut": "🍩", "dress": "👗", "drum": "🥁", "duck": "🦆", "egg": "🥚", "elephant": "🐘",
+    "fish": "🐟🐠", "flower": "🌻🌸", "frog": "🐸", "gift": "🎁", "glasses": "👓", "grapes": "🍇", "guitar": "🎸",
+    "hammer": "🔨", "hat": "🎩👒", "heart": "❤", "helicopter": "🚁", "horse": "🐎🐴", "house": "🏠🏡", "key": "🔑🗝",
+    "laptop": "💻", "lemon": "🍋", "lion": "🦁", "monkey": "🐒🐵", "moon": "🌙", "mushroom": "🍄", "pencil": "✏",
+    "penguin": "🐧", "phone": "📱☎", "piano": "🎹", "pig": "🐖🐷", "pineapple": "🍍", "pizza": "🍕", "rabbit": "🐇🐰",
+    "ring": "💍", "rocket": "🚀", "scissors": "✂", "sheep": "🐑", "shirt": "👕", "shoe": "👟👞", "snake": "🐍",
+    "spider": "🕷", "spoon": "🥄", "star": "⭐", "strawberry": "🍓", "sun": "☀🌞", "tiger": "🐅🐯", "tractor": "🚜",
+    "train": "🚂🚆", "tree": "🌳🌲", "truck": "🚚🚛", "trumpet": "🎺", "turtle": "🐢", "umbrella": "☂☔", "whale": "🐋🐳",
+}
+
+
+def fetch(package: str, folder: Path) -> tuple[dict, dict]:
+    """The icon set and its map from code points to icon names (empty in some sets)."""
+    name = subprocess.run(
+        ["npm", "pack", "--silent", package], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.split()[-1]
+    with tarfile.open(folder / name) as archive:
+        read = lambda path: json.load(archive.extractfile(path))  # noqa: E731
+        return read("package/icons.json"), read("package/chars.json")
+
+
+def find(character: str, icons: dict, codes: dict, names: dict) -> str | None:
+    """The icon of one emoji: by code point, else by its Unicode name or Noto's name for it."""
+    code = f"{ord(character):x}"
+    for key in (code, f"{code}-fe0f"):
+        if key in codes:
+            return codes[key]
+    plain = {name.replace("-", ""): name for name in [*icons.get("aliases", {}), *icons["icons"]]}
+    for name in (unicodedata.name(character).lower().replace(" ", ""), names.get(code, names.get(f"{code}-fe0f"))):
+        if name and name.replace("-", "") in plain:
+            return plain[name.replace("-", "")]
+    return None
+
+
+def draw(icons: dict, name: str, size: int) -> Image.Image:
+    import cairosvg
+
+    while name in icons.get("aliases", {}):
+        name = icons["aliases"][name]["parent"]
+    icon = icons["icons"][name]
+    side = lambda key: icon.get(key, icons.get(key, 16))  # noqa: E731
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'viewBox="{icon.get("left", 0)} {icon.get("top", 0)} {side("width")} {side("height")}">{icon["body"]}</svg>'
+    )
+    return Image.open(io.BytesIO(cairosvg.svg2png(svg.encode(), output_width=size, output_height=size)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--styles", nargs="+", default=list(STYLES), choices=[*STYLES, *UNSEEN])
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        _, names = fetch(STYLES["noto"][0], Path(temporary))
+        for style in options.styles:
+            icons, codes = fetch((STYLES | UNSEEN)[style][0], Path(temporary))
+            folder = options.out / style
+            folder.mkdir(parents=True, exist_ok=True)
+            missing = []
+            for noun, emoji in EMOJI.items():
+                drawn = 0
+                for character in emoji:
+                    name = find(character, icons, codes, names)
+                    if name is None:
+                        continue
+                    picture = draw(icons, name, options.size).convert("RGBA")
+                    box = Image.fromarray(np.asarray(picture)[..., 3]).point(lambda a: 255 * (a > 24)).getbbox()
+                    if box is None:
+                        continue
+                    drawn += 1
+                    picture.crop(box).save(folder / (f"{noun}.png" if drawn == 1 else f"{noun}-{drawn}.png"))
+                if not drawn:
+                    missing.append(noun)
+            print(f"{style}: {len(list(folder.iterdir()))} drawings; not in the set: {', '.join(missing) or 'none'}")
+
+
+if __name__ == "__main__":
+    main()
