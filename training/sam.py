@@ -15,18 +15,17 @@ from transformers import SamConfig, SamModel
 from loop import HELD_OUT_SEED, arguments, autocast, letterboxed, scene_maker, shape, train
 
 SIDE, WIDTH = 256, 96
-OBJECT_POINTS, GROUND_POINTS = 8, 4
+OBJECT_POINTS, GROUND_POINTS = 6, 2
 MEAN, STD = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
 
 
 def build() -> SamModel:
     return SamModel(SamConfig(
         vision_config=dict(
-            image_size=SIDE, patch_size=8, hidden_size=160, mlp_dim=640, num_hidden_layers=6, num_attention_heads=4,
+            image_size=SIDE, patch_size=8, hidden_size=128, mlp_dim=512, num_hidden_layers=6, num_attention_heads=4,
             output_channels=WIDTH, window_size=8, global_attn_indexes=[2, 5], num_pos_feats=WIDTH // 2, use_rel_pos=False),
         prompt_encoder_config=dict(hidden_size=WIDTH, image_size=SIDE, patch_size=8),
-        mask_decoder_config=dict(hidden_size=WIDTH, mlp_dim=384, num_attention_heads=4, iou_head_hidden_dim=96),
-        attn_implementation="eager"))  # faster backward than the fused kernel on CPUs
+        mask_decoder_config=dict(hidden_size=WIDTH, mlp_dim=384, num_attention_heads=4, iou_head_hidden_dim=96)))
 
 
 def pixels(scenes) -> torch.Tensor:
@@ -62,7 +61,7 @@ def prompts(rng, scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def loss_on(model: SamModel, images: torch.Tensor, points: torch.Tensor, objects: torch.Tensor,
             masks: torch.Tensor) -> torch.Tensor:
     """20 focal + dice of the best of the three masks, and the squared error of every predicted IoU."""
-    embeddings = model.get_image_embeddings(images)
+    embeddings = model.vision_encoder(images).last_hidden_state  # get_image_embeddings() blocks gradients
     out = model(image_embeddings=embeddings, input_points=points[:, :, None],
                 input_labels=torch.ones_like(points[:, :, None, 0], dtype=torch.long), multimask_output=True)
     logits = out.pred_masks.float().flatten(3)  # [B, P, 3, 128 * 128]
