@@ -120,7 +120,7 @@ def attention_figures(unet, text, encode, schedule, pictures, tokens, scenes, t:
         states = text(tokens([f"the {thing.noun}" for thing in things])).last_hidden_state
         clean = encode(pictures([scene])).expand(len(things), -1, -1, -1)
         noisy = schedule.add_noise(clean, noise.to(clean).expand_as(clean), torch.tensor([t]))
-        maps = torch.stack(read_attention(unet, noisy, t, states, LAYERS, softmax=True))[..., 2]  # [L, B, h, w]
+        maps = torch.stack(read_attention(unet, noisy, t, states, LAYERS, softmax=True)[0])[..., 2]  # [L, B, h, w]
         masks = torch.from_numpy(np.stack([thing.mask for thing in things])).to(maps)
         for i in range(len(things)):
             total += 1

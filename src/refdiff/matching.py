@@ -1,0 +1,61 @@
+"""Scores of proposals and the choice among them (Eq. 1, 2, 8, 9); plain tensor arithmetic."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+THRESHOLDS = tuple(i / 20 for i in range(1, 20))
+"""mu of Eq. 8: 5 % to 95 % in steps of 5 %."""
+
+
+def generative_scores(correlation: torch.Tensor | np.ndarray, masks: torch.Tensor | np.ndarray) -> torch.Tensor:
+    """Eq. 9: mean of c [H, W] inside each mask (bool [N, H, W]) minus its mean outside; float32 [N].
+
+    An empty inside or outside counts as mean 0 (epsilon 1e-6, as released).
+    """
+    inside, outside, _ = _means(correlation, masks)
+    return (inside - outside).float()
+
+
+def between_class_scores(correlation: torch.Tensor | np.ndarray, masks: torch.Tensor | np.ndarray) -> torch.Tensor:
+    """Otsu's between-class variance: Eq. 9 squared times the fractions of area inside and outside; float32 [N].
+
+    Eq. 9 alone is greatest for the few brightest pixels, so it cannot choose among Eq. 8's own masks.
+    """
+    inside, outside, fraction = _means(correlation, masks)
+    return ((inside - outside) ** 2 * fraction * (1 - fraction)).float()
+
+
+def _means(correlation, masks) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    c = torch.as_tensor(correlation).double().flatten()
+    m = torch.as_tensor(masks).to(c).flatten(1)
+    area, total = m.sum(1), (m @ c)
+    inside = total / (area + 1e-6)
+    outside = (c.sum() - total) / (c.numel() - area + 1e-6)
+    return inside, outside, area / c.numel()
+
+
+def threshold_masks(correlation: torch.Tensor | np.ndarray) -> torch.Tensor:
+    """Eq. 8, the weight-free proposal filter: bool [19, H, W], c >= mu for each mu in THRESHOLDS."""
+    c = torch.as_tensor(correlation)
+    return torch.stack([c >= threshold for threshold in THRESHOLDS])
+
+
+def fuse(generative: torch.Tensor, discriminative: torch.Tensor, alpha: float) -> torch.Tensor:
+    """Eq. 1: alpha * s^G + (1 - alpha) * s^D; float32 [N]."""
+    return alpha * torch.as_tensor(generative) + (1 - alpha) * torch.as_tensor(discriminative)
+
+
+def winner(scores: torch.Tensor, areas: torch.Tensor, largest: int = 0, min_area: int = 0) -> int:
+    """Eq. 2: the index of the greatest score [N] among the `largest` masks of more than `min_area` px [N].
+
+    Where that leaves none, every mask can win.
+    """
+    allowed = areas > min_area
+    if largest and len(areas) > largest:
+        order = torch.argsort(areas, descending=True, stable=True)[:largest]
+        allowed &= torch.zeros_like(allowed).index_fill(0, order, True)
+    if not allowed.any():
+        allowed = torch.ones_like(allowed)
+    return int(torch.where(allowed, scores, torch.full_like(scores, -torch.inf)).argmax())
