@@ -113,7 +113,7 @@ def text_of(rng, things: list) -> tuple[str, set]:
     """A caption and the set of (noun, colour or None) it claims."""
     words, claims = [], set()
     for thing in things:
-        words.append(captions.name(rng, thing, 0.6))
+        words.append(captions.name(rng, thing, 0.4))
         claims.add((thing.noun, thing.colour if thing.colour and f" {thing.colour} " in f" {words[-1]} " else None))
     return " and ".join(words), claims
 
@@ -123,31 +123,32 @@ def true_of(claims: set, things: list) -> bool:
     return claims <= shown
 
 
-def contrast(images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """images [N, D] of which the first M have the texts [M, D]; truth bool [N, M] marks texts true of an image."""
-    count = len(texts)
+def contrast(images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, truth: torch.Tensor,
+             count: int) -> torch.Tensor:
+    """images [N, D], texts [M, D]: the first `count` of each belong together; truth bool [N, M] marks every text
+    that is true of an image, which is then not counted against it."""
     logits = scale.exp().clamp(max=100) * images @ texts.T
     own = torch.arange(count, device=logits.device)
     others = truth.clone()
     others[own, own] = False
     logits = logits.masked_fill(others, float("-inf"))
-    return (F.cross_entropy(logits[:count], own) + F.cross_entropy(logits.T, own)) / 2
+    return (F.cross_entropy(logits[:count], own) + F.cross_entropy(logits[:, :count].T, own)) / 2
 
 
 def main() -> None:
-    options = arguments(__doc__.splitlines()[0], batch=96, lr=8e-4)
+    options = arguments(__doc__.splitlines()[0], batch=32, lr=6e-4)
     device = options.device
     maker = scene_maker(options.pictograms)
     tokenizer = tokenizers.build()
     model = build(len(tokenizer)).to(device)
 
     def tokens(texts: list[str]) -> torch.Tensor:
-        return tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids.to(device)
+        return tokenizer(texts, padding=True, truncation=True, return_tensors="pt").input_ids.to(device)
 
     def batch(step: int):
         captioned, silent, seed = [], [], 0
         if step % 8 == 7:  # whole scenes, at a larger size
-            while len(captioned) < options.batch // 4:
+            while len(captioned) < options.batch // 2:
                 rng = np.random.default_rng((step, seed, 2))
                 scene = maker.make(rng, SCENE_SIDE, SCENE_SIDE)
                 seed += 1
@@ -167,6 +168,8 @@ def main() -> None:
         rng = np.random.default_rng((step, 3))
         texts = [text_of(rng, [things[i] for i in rng.permutation(len(things))[: rng.integers(1, 4)]])
                  for _, things in captioned]
+        # Every noun by itself is a wrong answer too, so that a small batch still asks which of all nouns it is.
+        texts += [(f"{('a', 'the')[rng.integers(2)]} {noun}", {(noun, None)}) for noun in captions.NOUNS]
         truth = torch.tensor([[true_of(claims, things) for _, claims in texts] for _, things in captioned + silent])
         pictures = normalised([picture for picture, _ in captioned + silent]).to(device)
         with autocast(device):
@@ -174,7 +177,7 @@ def main() -> None:
             words = model.text_model(tokens([text for text, _ in texts])).pooler_output
             images, words = model.visual_projection(images), model.text_projection(words)
         return contrast(F.normalize(images.float(), dim=-1), F.normalize(words.float(), dim=-1), model.logit_scale,
-                        truth.to(device))
+                        truth.to(device), len(captioned))
 
     held_out = {"": scene_maker(options.pictograms, held_out=True)}
     if options.unseen:
@@ -187,8 +190,8 @@ def main() -> None:
         return {key + name: value for key, test in tests.items()
                 for name, value in naming_figures(probe, tokens, test).items()}
 
-    train(options, {"clip": model}, loss_of, measure, every=200, best="noun", warmup=300, betas=(0.9, 0.98),
-          weight_decay=0.05, decay=0.995)
+    train(options, {"clip": model}, loss_of, measure, every=500, best="noun", warmup=300, betas=(0.9, 0.98),
+          weight_decay=0.05, decay=0.998)
 
 
 def test_set(maker, count: int = 400):

@@ -20,7 +20,7 @@ HELD_OUT_PHOTOGRAPHS = ("camera", "gravel", "retina", "chelsea", "coffee", "rock
 HELD_OUT_SEED = 1 << 40  # training draws its seeds from below this
 
 
-def arguments(description: str, **defaults) -> argparse.Namespace:
+def arguments(description: str, batch: int, lr: float, extra: dict[str, type] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("run", type=Path, help="folder for checkpoints and the curve; an existing one goes on")
     parser.add_argument("--pictograms", type=Path, required=True, help="folder made by pictograms.py")
@@ -28,10 +28,12 @@ def arguments(description: str, **defaults) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=1_000_000)
     parser.add_argument("--minutes", type=float, default=1e9, help="stop and save after this time")
     parser.add_argument("--anneal", type=int, default=0, help="lower the learning rate to 0 over these last steps")
-    parser.add_argument("--batch", type=int, default=defaults.get("batch", 16))
-    parser.add_argument("--lr", type=float, default=defaults.get("lr", 6e-4))
+    parser.add_argument("--batch", type=int, default=batch)
+    parser.add_argument("--lr", type=float, default=lr)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    for name, kind in (extra or {}).items():
+        parser.add_argument(name, type=kind, required=True)
     options = parser.parse_args()
     options.run.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(options.threads)

@@ -59,3 +59,8 @@ def winner(scores: torch.Tensor, areas: torch.Tensor, largest: int = 0, min_area
     if not allowed.any():
         allowed = torch.ones_like(allowed)
     return int(torch.where(allowed, scores, torch.full_like(scores, -torch.inf)).argmax())
+
+
+def inside_means(values: np.ndarray, masks: np.ndarray) -> torch.Tensor:
+    """Mean of `values` [H, W] inside each mask (bool [N, H, W]); float32 [N]."""
+    return _means(values, masks)[0].float()

@@ -1,0 +1,264 @@
+"""`RefDiff` and `EncodedImage`: put the rooms in order; no arithmetic of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from PIL import Image
+
+from . import matching
+from .bundle import Bundle, find_bundle
+from .discriminative import DiscriminativeModel, positional_bias
+from .errors import InputError
+from .expressions import Direction, Expression, parse
+from .generative import CorrelationMap, GenerativeModel, correlation_map
+from .images import ImageLike, load_image
+from .masks import boxes, to_rle
+from .proposals import Proposals, load_proposals
+from .segmentor import Segmentor
+from .settings import Settings, Variant
+
+_EXPRESSIONS_AT_ONCE = 16
+_SEGMENTOR_SETTINGS = ("points_per_side", "iou_threshold", "stability_threshold", "stability_offset", "nms_threshold",
+                       "duplicate_threshold", "min_region")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One proposal: `mask` bool [H, W], its `score` (Eq. 1) and the parts of it that the variant uses."""
+
+    mask: np.ndarray
+    score: float
+    generative: float | None
+    discriminative: float | None
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The answer to one expression.
+
+    `mask` bool [H, W]; `score` of Eq. 1 (cosine-like, comparable within one bundle and settings); `candidates` every
+    proposal, best first; `notice` a sentence when the answer is not to be trusted, else None.
+    """
+
+    image: np.ndarray
+    expression: Expression
+    variant: Variant
+    candidates: tuple[Candidate, ...]
+    notice: str | None
+
+    @property
+    def mask(self) -> np.ndarray:
+        return self.candidates[0].mask
+
+    @property
+    def score(self) -> float:
+        return self.candidates[0].score
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """(left, top, right, bottom) of the mask in px, right and bottom exclusive."""
+        left, top, right, bottom = boxes(self.mask[None])[0].tolist()
+        return left, top, right, bottom
+
+    @property
+    def rle(self) -> dict[str, Any]:
+        """The mask as COCO RLE: {'size': [H, W], 'counts': str}."""
+        return to_rle(self.mask)
+
+    def save(self, path: str | Path) -> None:
+        """Write the mask as an 8-bit picture, 255 inside and 0 outside."""
+        Image.fromarray(self.mask.astype(np.uint8) * 255).save(path)
+
+    def overlay(self) -> Image.Image:
+        """The picture with the mask shown on it and the expression above."""
+        from .figures import overlay
+
+        return overlay(self.image, self.mask, self.expression.text)
+
+
+class EncodedImage:
+    """A picture and everything about it that does not depend on words, computed when first needed and kept."""
+
+    def __init__(self, model: RefDiff, image: np.ndarray, settings: Settings, proposals: Proposals | None):
+        self.model, self.image, self.settings = model, image, settings
+        self._given = proposals
+        self._kept: dict[tuple, Any] = {}
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        return self.image.shape[0], self.image.shape[1]
+
+    def proposals(self, settings: Settings | None = None) -> Proposals:
+        """The given proposals, else the segmentor's."""
+        settings = settings or self.settings
+        if self._given is not None:
+            return self._given
+        key = ("proposals", *(getattr(settings, name) for name in _SEGMENTOR_SETTINGS))
+        return self._once(key, lambda: Proposals.of(
+            self.model.segmentor.generate(self.image, settings).masks, "segmentor"))
+
+    def segment(self, expressions: Sequence[str], variant: Variant = "full",
+                settings: Settings | None = None) -> list[Segmentation]:
+        """One answer an expression, in order; the diffusion model and the text encoders see them as one batch.
+
+        Raises InputError for an empty or overlong expression, or an unknown variant.
+        """
+        if isinstance(expressions, str):
+            raise InputError("segment() takes a list of expressions; put the one you have in brackets.")
+        if variant not in get_args(Variant):
+            raise InputError(f"There is no variant {variant!r}; the variants are {', '.join(get_args(Variant))}.")
+        settings = settings or self.settings
+        parsed = [parse(text, settings.root_rule, settings.clue_rule) for text in expressions]
+        maps = self._maps(parsed, settings) if variant != "ds" else [None] * len(parsed)
+        texts = self.model.discriminative.text_features(parsed, settings) if variant in ("full", "ds") and parsed else None
+        return [self._answer(expression, maps[i], None if texts is None else tuple(t[i] for t in texts), variant, settings)
+                for i, expression in enumerate(parsed)]
+
+    def correlation(self, expression: str, settings: Settings | None = None) -> CorrelationMap:
+        """Eq. 5 for the root, and for every token by itself."""
+        settings = settings or self.settings
+        parsed = parse(expression, settings.root_rule, settings.clue_rule)
+        generative = self.model.generative
+        maps = generative.attention(self._latents(settings), [parsed.text], settings)[:, 0]
+        root = generative.token_indices(parsed, settings)
+        tokens = generative.tokens(parsed.text)
+        draw = lambda indices: correlation_map(maps[..., indices].mean(-1), self.size, settings).cpu().numpy()  # noqa: E731
+        return CorrelationMap(draw(root), tokens, np.stack([draw([i]) for i in range(len(tokens))]), tuple(root))
+
+    def _once(self, key: tuple, make: Callable[[], Any]) -> Any:
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
+    def _latents(self, settings: Settings) -> torch.Tensor:
+        return self._once(("latents", settings.image_size, settings.seed),
+                          lambda: self.model.generative.encode_image(self.image, settings))
+
+    def _maps(self, expressions: list[Expression], settings: Settings) -> list[torch.Tensor]:
+        """c of Eq. 5 for each expression, float32 [H, W]."""
+        generative, maps = self.model.generative, []
+        for start in range(0, len(expressions), _EXPRESSIONS_AT_ONCE):
+            batch = expressions[start : start + _EXPRESSIONS_AT_ONCE]
+            attention = generative.attention(self._latents(settings), [each.text for each in batch], settings)
+            for i, expression in enumerate(batch):
+                indices = generative.token_indices(expression, settings)
+                maps.append(correlation_map(attention[:, i, ..., indices].mean(-1), self.size, settings).cpu())
+        return maps
+
+    def _discriminative(self, expression: Expression, texts: tuple[torch.Tensor, torch.Tensor],
+                        masks: np.ndarray, settings: Settings) -> torch.Tensor:
+        """s^D of Eq. 10 over v of Eq. 7, and what the clue adds; float32 [N]."""
+        model, clues = self.model.discriminative, expression.direction
+        seen = lambda where: clues if settings.clue_on == where else ()  # noqa: E731
+        common = (id(masks), settings.clip_layer, settings.clue_rule)
+        masked = self._once(("masked", *common, seen("masked"), settings.clip_side),
+                            lambda: model.masked_features_of(self._biased(seen("masked"), settings), masks, settings))
+        crops = self._once(("crops", *common, seen("crop"), settings.crop, settings.crop_side),
+                           lambda: model.crop_features_of(self._biased(seen("crop"), settings), masks, settings))
+        scores = (settings.beta * masked @ texts[0] + (1 - settings.beta) * crops @ texts[1]).cpu()
+        if clues and settings.clue_weight:
+            bias = positional_bias(*self.size, clues, settings.clue_rule == "release")
+            scores = scores + settings.clue_weight * matching.inside_means(bias, masks)
+        return scores
+
+    def _biased(self, clues: tuple[Direction, ...], settings: Settings) -> np.ndarray:
+        """Eq. 6: x * P, float32 [H, W, 3] in [0, 1]."""
+        picture = self.image.astype(np.float32) / 255
+        if not clues:
+            return picture
+        return picture * positional_bias(*self.size, clues, settings.clue_rule == "release")[..., None]
+
+    def _answer(self, expression: Expression, correlation: torch.Tensor | None,
+                texts: tuple[torch.Tensor, torch.Tensor] | None, variant: Variant, settings: Settings) -> Segmentation:
+        if variant == "g":
+            masks = Proposals.of(matching.threshold_masks(correlation).numpy(), "filter").masks
+            rule = matching.between_class_scores if settings.filter_rule == "between_class" else matching.generative_scores
+            generative, discriminative = rule(correlation, masks), None
+            scores = generative
+        else:
+            masks = self.proposals(settings).masks
+            generative = None if correlation is None else matching.generative_scores(correlation, masks)
+            discriminative = None if texts is None else self._discriminative(expression, texts, masks, settings)
+            if variant == "full":
+                scores = matching.fuse(generative, discriminative, settings.alpha)
+            else:
+                scores = generative if variant == "gs" else discriminative
+        areas = torch.from_numpy(masks.sum((1, 2)))
+        best = (matching.winner(scores, areas) if variant == "g"
+                else matching.winner(scores, areas, settings.largest, settings.min_area))
+        order = [best, *(i for i in scores.argsort(descending=True, stable=True).tolist() if i != best)]
+        value = lambda part, i: None if part is None else float(part[i])  # noqa: E731
+        candidates = tuple(Candidate(masks[i], float(scores[i]), value(generative, i), value(discriminative, i))
+                           for i in order)
+        return Segmentation(self.image, expression, variant, candidates,
+                            self.model.notice(expression, candidates[0], variant))
+
+
+class RefDiff:
+    """Points at things in pictures with words.
+
+    >>> model = RefDiff.from_pretrained("mini")
+    >>> model("examples/scene.png", "the cat on the left").save("mask.png")
+    """
+
+    def __init__(self, bundle: Bundle, device: str | torch.device = "cpu", dtype: torch.dtype | None = None,
+                 settings: Settings | None = None):
+        self.bundle, self.device, self.dtype = bundle, torch.device(device), dtype
+        self.settings = settings or bundle.settings()
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path = "mini", device: str | torch.device = "cpu",
+                        dtype: torch.dtype | None = None, preset: str | None = None) -> RefDiff:
+        """The bundle `name` ('mini', 'sd15', a folder, or a Hub id), on `device`, in `dtype` (float32 where None).
+
+        `preset` 'paper' or 'official' replaces the bundle's own settings. Models are loaded when first used.
+        Raises BundleError when the bundle cannot be found or is incomplete.
+        """
+        bundle = find_bundle(name)
+        return cls(bundle, device, dtype, bundle.settings(preset))
+
+    @cached_property
+    def generative(self) -> GenerativeModel:
+        return GenerativeModel.from_pretrained(self.bundle.part("diffusion"), self.device, self.dtype)
+
+    @cached_property
+    def discriminative(self) -> DiscriminativeModel:
+        return DiscriminativeModel.from_pretrained(self.bundle.part("clip"), self.device, self.dtype)
+
+    @cached_property
+    def segmentor(self) -> Segmentor:
+        return Segmentor.from_pretrained(self.bundle.part("sam"), self.device, self.dtype)
+
+    def encode(self, image: ImageLike, settings: Settings | None = None,
+               proposals: str | Path | Proposals | None = None) -> EncodedImage:
+        """The picture, ready for any number of expressions; `proposals` a file of COCO RLE masks to use instead of
+        the segmentor's."""
+        pixels = load_image(image)
+        if isinstance(proposals, (str, Path)):
+            name = Path(image).name if isinstance(image, (str, Path)) else None
+            proposals = load_proposals(proposals, pixels.shape[:2], name)
+        return EncodedImage(self, pixels, settings or self.settings, proposals)
+
+    def __call__(self, image: ImageLike, expression: str, variant: Variant = "full", settings: Settings | None = None,
+                 proposals: str | Path | Proposals | None = None) -> Segmentation:
+        """The mask of what `expression` points at in `image`."""
+        return self.encode(image, settings, proposals).segment([expression], variant)[0]
+
+    def notice(self, expression: Expression, best: Candidate, variant: Variant) -> str | None:
+        """Why an answer is not to be trusted, in a sentence, or None."""
+        domain = self.bundle.domain
+        if domain.nouns and expression.root.lower() not in domain.nouns:
+            return (f"Low confidence: the model {self.bundle.name} has not learnt the word {expression.root!r}; "
+                    "try --model sd15.")
+        if variant == "full" and best.score < domain.low_score:
+            return (f"Low confidence: nothing here looks much like {expression.phrase!r} to the model "
+                    f"{self.bundle.name}, which knows drawn scenes; try --model sd15.")
+        return None

@@ -1,0 +1,179 @@
+"""Automatic mask generation over transformers' `SamModel`: a grid of points in, scored masks of everything out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from .images import ImageLike, load_image
+from .masks import tidy
+from .settings import Settings
+
+MEAN = (123.675, 116.28, 103.53)
+STD = (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True)
+class ScoredMasks:
+    """`masks` bool [N, H, W], best first; `iou` SAM's own estimate and `stability`, float32 [N] in [0, 1]."""
+
+    masks: np.ndarray
+    iou: np.ndarray
+    stability: np.ndarray
+
+
+class Segmentor:
+    """SAM's automatic mask generator (Kirillov et al., appendix B), filtering before it resizes.
+
+    Masks are judged as low-resolution logits; only survivors are brought to the picture's size.
+    """
+
+    def __init__(self, model):
+        self.model = model
+        self.side = model.config.vision_config.image_size
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, device: str | torch.device = "cpu",
+                        dtype: torch.dtype | None = None) -> Segmentor:
+        """Load a SamModel folder."""
+        from .bundle import load_sam
+
+        return cls(load_sam(folder, device, dtype))
+
+    @torch.inference_mode()
+    def encode(self, image: ImageLike) -> torch.Tensor:
+        """The image embedding [1, C, h, w]: longer side resized to SAM's, normalised, padded right and below."""
+        image = load_image(image)
+        height, width = self._inner(image.shape[:2])
+        device, dtype = self.model.device, self.model.dtype
+        pixels = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float()
+        pixels = F.interpolate(pixels, size=(height, width), mode="bilinear", antialias=True)
+        mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (MEAN, STD))
+        pixels = F.pad((pixels - mean) / std, (0, self.side - width, 0, self.side - height))
+        return self.model.vision_encoder(pixels.to(dtype)).last_hidden_state
+
+    def generate(self, image: ImageLike, settings: Settings) -> ScoredMasks:
+        """Masks of everything in the picture; none when nothing passes the filters."""
+        image = load_image(image)
+        return self.masks_at(self.encode(image), point_grid(settings.points_per_side), image.shape[:2], settings)
+
+    @torch.inference_mode()
+    def masks_at(self, embedding: torch.Tensor, points: np.ndarray, size: tuple[int, int],
+                 settings: Settings) -> ScoredMasks:
+        """Three masks for each point (x, y) of float [P, 2] in [0, 1], filtered and without near-duplicates.
+
+        `embedding` from `encode`, `size` the picture's (H, W).
+        """
+        height, width = self._inner(size)
+        points = torch.from_numpy(points.astype(np.float32)) * torch.tensor([width, height])
+        kept: list[tuple[torch.Tensor, ...]] = []
+        for start in range(0, len(points), settings.points_per_batch):
+            logits, rated = self._decode(embedding, points[start : start + settings.points_per_batch])
+            logits, rated = logits.flatten(0, 1), rated.flatten()
+            good = rated > settings.iou_threshold
+            logits, rated = self._inside(logits[good], size), rated[good]
+            stability = stability_scores(logits, settings.stability_offset)
+            good = stability >= settings.stability_threshold
+            logits, rated, stability = logits[good], rated[good], stability[good]
+            kept.append((logits, rated, stability, mask_boxes(logits > 0)))
+        logits, rated, stability, boxes = (torch.cat(parts) for parts in zip(*kept, strict=True))
+        order = box_nms(boxes, rated, settings.nms_threshold)
+        order = order[_apart(logits[order] > 0, settings.duplicate_threshold)]
+        masks = self._resize(logits[order], size)
+        filled = masks.any((1, 2))
+        masks, order = masks[filled], order[torch.from_numpy(filled).to(order.device)]
+        if settings.min_region:
+            masks = np.stack([tidy(mask, settings.min_region) for mask in masks]) if len(masks) else masks
+        return ScoredMasks(masks, rated[order].cpu().numpy(), stability[order].cpu().numpy())
+
+    def _inner(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The picture's (height, width) inside SAM's square."""
+        scale = self.side / max(size)
+        return max(1, int(size[0] * scale + 0.5)), max(1, int(size[1] * scale + 0.5))
+
+    def _decode(self, embedding: torch.Tensor, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits float32 [P, 3, h, w] and predicted IoU float32 [P, 3] of points in SAM's pixels."""
+        points = points.to(embedding.device)[None, :, None]
+        labels = torch.ones(points.shape[:3], dtype=torch.int, device=embedding.device)
+        output = self.model(image_embeddings=embedding, input_points=points, input_labels=labels,
+                            multimask_output=True)
+        return output.pred_masks[0].float(), output.iou_scores[0].float()
+
+    def _inside(self, logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """Low-resolution logits [N, h, w] with the padding pushed to background."""
+        height, width = self._inner(size)
+        factor = logits.shape[-1] / self.side
+        logits[:, int(np.ceil(height * factor)) :] = -32.0
+        logits[:, :, int(np.ceil(width * factor)) :] = -32.0
+        return logits
+
+    def _resize(self, logits: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+        """Low-resolution logits [N, h, w] -> masks bool [N, H, W], a few at a time."""
+        height, width = self._inner(size)
+        masks = np.zeros((len(logits), *size), bool)
+        for start in range(0, len(logits), 16):
+            part = F.interpolate(logits[None, start : start + 16], size=(self.side, self.side), mode="bilinear")
+            part = F.interpolate(part[..., :height, :width], size=size, mode="bilinear")
+            masks[start : start + 16] = (part[0] > 0).cpu().numpy()
+        return masks
+
+
+def point_grid(per_side: int) -> np.ndarray:
+    """Centres (x, y) of per_side x per_side cells of the unit square: float64 [per_side ** 2, 2]."""
+    centres = (np.arange(per_side) + 0.5) / per_side
+    return np.stack(np.meshgrid(centres, centres), axis=-1).reshape(-1, 2)
+
+
+def stability_scores(logits: torch.Tensor, offset: float) -> torch.Tensor:
+    """IoU of each mask [N, h, w] cut at +offset with itself cut at -offset; float32 [N]."""
+    high = (logits > offset).flatten(1).sum(1).float()
+    low = (logits > -offset).flatten(1).sum(1).float()
+    return high / low.clamp(min=1)
+
+
+def mask_boxes(masks: torch.Tensor) -> torch.Tensor:
+    """Boxes (left, top, right, bottom) of masks bool [N, h, w], ends exclusive; float32 [N, 4], zeros where empty."""
+    rows, columns = masks.any(2), masks.any(1)
+    def ends(line: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        extent = line.shape[1]
+        position = torch.arange(extent, device=line.device)
+        first = torch.where(line, position, extent).amin(1) if len(line) else line.sum(1)
+        last = torch.where(line, position, -1).amax(1) + 1 if len(line) else line.sum(1)
+        return torch.minimum(first, last), last
+    (top, bottom), (left, right) = ends(rows), ends(columns)
+    return torch.stack([left, top, right, bottom], dim=1).float()
+
+
+def box_nms(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> torch.Tensor:
+    """Indices, best score first, of boxes float [N, 4] that overlap no better one by an IoU above `threshold`."""
+    order = scores.argsort(descending=True, stable=True)
+    boxes = boxes[order]
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    corner = torch.minimum(boxes[:, None, 2:], boxes[None, :, 2:]) - torch.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    shared = corner.clamp(min=0).prod(-1)
+    overlap = shared / (area[:, None] + area[None] - shared).clamp(min=1e-9)
+    return order[_keep(overlap, threshold)]
+
+
+def _apart(masks: torch.Tensor, threshold: float) -> torch.Tensor:
+    """Indices of masks bool [N, h, w], best first, that no earlier one resembles by an IoU above `threshold`."""
+    flat = masks.flatten(1).float()
+    shared = flat @ flat.T
+    area = flat.sum(1)
+    return _keep(shared / (area[:, None] + area[None] - shared).clamp(min=1), threshold)
+
+
+def _keep(overlap: torch.Tensor, threshold: float) -> torch.Tensor:
+    """Greedy suppression in the given order over a symmetric overlap [N, N]."""
+    clashes = (overlap > threshold).cpu().numpy()
+    removed = np.zeros(len(clashes), bool)
+    kept = []
+    for i, row in enumerate(clashes):
+        if not removed[i]:
+            kept.append(i)
+            removed |= row
+    return torch.tensor(kept, dtype=torch.long, device=overlap.device)
