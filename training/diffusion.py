@@ -124,7 +124,8 @@ def attention_figures(unet, text, encode, schedule, pictures, tokens, scenes, t:
         masks = torch.from_numpy(np.stack([thing.mask for thing in things])).to(maps)
         for i in range(len(things)):
             total += 1
-            for name, grid in [("pointing", maps[:, i].mean(0)), *((f"layer{j}", maps[j, i]) for j in range(len(LAYERS)))]:
+            layers = [(f"layer{j}", maps[j, i]) for j in range(len(LAYERS))]
+            for name, grid in [("pointing", maps[:, i].mean(0)), *layers]:
                 full = F.interpolate(grid[None, None], size=(SIDE, SIDE), mode="bilinear")[0, 0]
                 hits[name] += int(masks[i].flatten()[full.argmax()] > 0)
                 if name == "pointing":

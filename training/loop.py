@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -116,7 +115,7 @@ def train(options, modules: dict[str, torch.nn.Module], loss_of: Callable[[int],
         if step % every == 0 or step == options.steps:
             elapsed = seconds + time.monotonic() - started
             row = {"step": step, "samples": step * options.batch, "minutes": round(elapsed / 60, 1),
-                   "loss": round(mean / every, 5), **{k: round(v, 4) for k, v in measure(averages).items()}}
+                   "loss": round(mean / every, 5), **{k: round(float(v), 4) for k, v in measure(averages).items()}}
             mean = 0.0
             new = not curve.exists()
             with curve.open("a", newline="") as file:
@@ -136,4 +135,4 @@ def save(state: dict, path: Path) -> None:
     """Whole or not at all, so that a kill never leaves half a checkpoint."""
     temporary = path.with_suffix(".tmp")
     torch.save(state, temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)

@@ -36,14 +36,14 @@ EMOJI = {
     "bottle": "🍾🍼", "bread": "🍞", "broccoli": "🥦", "burger": "🍔", "bus": "🚌", "butterfly": "🦋", "cactus": "🌵",
     "cake": "🎂🍰", "camera": "📷📸", "candle": "🕯", "car": "🚗🚙", "carrot": "🥕", "cat": "🐈🐱", "chair": "🪑",
     "cherry": "🍒", "chicken": "🐔🐓", "clock": "🕰⏰", "cookie": "🍪", "corn": "🌽", "cow": "🐄🐮", "crown": "👑",
-    "cup": "☕🍵", "dog": "🐕🐶", "donut": "🍩", "dress": "👗", "drum": "🥁", "duck": "🦆", "egg": "🥚", "elephant": "🐘",
+    "cup": "☕🍵", "dog": "🐕🐶", "donut": "🍩", "dress": "👗", "drum": "🥁", "duck": "🦆", "egg": "🥚", "elephant": "🐘",  # noqa: E501
     "fish": "🐟🐠", "flower": "🌻🌸", "frog": "🐸", "gift": "🎁", "glasses": "👓", "grapes": "🍇", "guitar": "🎸",
     "hammer": "🔨", "hat": "🎩👒", "heart": "❤", "helicopter": "🚁", "horse": "🐎🐴", "house": "🏠🏡", "key": "🔑🗝",
     "laptop": "💻", "lemon": "🍋", "lion": "🦁", "monkey": "🐒🐵", "moon": "🌙", "mushroom": "🍄", "pencil": "✏",
     "penguin": "🐧", "phone": "📱☎", "piano": "🎹", "pig": "🐖🐷", "pineapple": "🍍", "pizza": "🍕", "rabbit": "🐇🐰",
     "ring": "💍", "rocket": "🚀", "scissors": "✂", "sheep": "🐑", "shirt": "👕", "shoe": "👟👞", "snake": "🐍",
     "spider": "🕷", "spoon": "🥄", "star": "⭐", "strawberry": "🍓", "sun": "☀🌞", "tiger": "🐅🐯", "tractor": "🚜",
-    "train": "🚂🚆", "tree": "🌳🌲", "truck": "🚚🚛", "trumpet": "🎺", "turtle": "🐢", "umbrella": "☂☔", "whale": "🐋🐳",
+    "train": "🚂🚆", "tree": "🌳🌲", "truck": "🚚🚛", "trumpet": "🎺", "turtle": "🐢", "umbrella": "☂☔", "whale": "🐋🐳",  # noqa: E501
 }
 
 

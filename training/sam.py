@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from transformers import SamConfig, SamModel
 
-from loop import HELD_OUT_SEED, arguments, autocast, letterboxed, scene_maker, shape, train
+from loop import HELD_OUT_SEED, arguments, autocast, scene_maker, shape, train
 
 SIDE, WIDTH = 256, 96
 OBJECT_POINTS, GROUND_POINTS = 6, 2
@@ -23,7 +23,8 @@ def build() -> SamModel:
     return SamModel(SamConfig(
         vision_config=dict(
             image_size=SIDE, patch_size=8, hidden_size=128, mlp_dim=512, num_hidden_layers=6, num_attention_heads=4,
-            output_channels=WIDTH, window_size=8, global_attn_indexes=[2, 5], num_pos_feats=WIDTH // 2, use_rel_pos=False),
+            output_channels=WIDTH, window_size=8, global_attn_indexes=[2, 5],
+            num_pos_feats=WIDTH // 2, use_rel_pos=False),
         prompt_encoder_config=dict(hidden_size=WIDTH, image_size=SIDE, patch_size=8),
         mask_decoder_config=dict(hidden_size=WIDTH, mlp_dim=384, num_attention_heads=4, iou_head_hidden_dim=96)))
 

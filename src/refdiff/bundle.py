@@ -194,7 +194,7 @@ def _check_part(part: str, folder: Path, bundle: str) -> None:
             missing.append(f"{sub}/config.json".lstrip("/"))
         if not any(place.glob("*.safetensors")):
             pickled = any(place.glob("*.bin")) or any(place.glob("*.ckpt"))
-            missing.append(f"{sub}/*.safetensors".lstrip("/") + (" (there are pickled weights only)" if pickled else ""))
+            missing.append(f"{sub}/*.safetensors".lstrip("/") + (" (the weights there are pickles)" if pickled else ""))
     missing += [file for file in _FILES[part] if not (folder / file).is_file()]
     if part in _TOKENIZERS:
         place = folder / _TOKENIZERS[part]
@@ -208,12 +208,13 @@ def _check_part(part: str, folder: Path, bundle: str) -> None:
 
 def _quietly(load, *arguments, **options):
     """Call a library's loader without its chatter; its many errors become one BundleError."""
+    from transformers.utils import logging as transformers_logging
+
     loggers = [logging.getLogger(name) for name in ("transformers", "diffusers")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
-    bars = os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS")
-    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    transformers_logging.disable_progress_bar()
     try:
         return load(*arguments, **options)
     except Exception as error:
@@ -222,10 +223,7 @@ def _quietly(load, *arguments, **options):
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-        if bars is None:
-            del os.environ["HF_HUB_DISABLE_PROGRESS_BARS"]
-        else:
-            os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = bars
+        transformers_logging.enable_progress_bar()
 
 
 def _variant(folder: Path) -> dict[str, str]:

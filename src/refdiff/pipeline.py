@@ -118,9 +118,10 @@ class EncodedImage:
         settings = settings or self.settings
         parsed = [parse(text, settings.root_rule, settings.clue_rule) for text in expressions]
         maps = self._maps(parsed, settings) if variant != "ds" else [None] * len(parsed)
-        texts = self.model.discriminative.text_features(parsed, settings) if variant in ("full", "ds") and parsed else None
-        return [self._answer(expression, maps[i], None if texts is None else tuple(t[i] for t in texts), variant, settings)
-                for i, expression in enumerate(parsed)]
+        texts = [None] * len(parsed)
+        if variant in ("full", "ds") and parsed:
+            texts = list(zip(*self.model.discriminative.text_features(parsed, settings), strict=True))
+        return [self._answer(*each, variant, settings) for each in zip(parsed, maps, texts, strict=True)]
 
     def correlation(self, expression: str, settings: Settings | None = None) -> CorrelationMap:
         """Eq. 5 for the root, and for every token by itself."""
@@ -180,7 +181,8 @@ class EncodedImage:
                 texts: tuple[torch.Tensor, torch.Tensor] | None, variant: Variant, settings: Settings) -> Segmentation:
         if variant == "g":
             masks = Proposals.of(matching.threshold_masks(correlation).numpy(), "filter").masks
-            rule = matching.between_class_scores if settings.filter_rule == "between_class" else matching.generative_scores
+            area_counts = settings.filter_rule == "between_class"
+            rule = matching.between_class_scores if area_counts else matching.generative_scores
             generative, discriminative = rule(correlation, masks), None
             scores = generative
         else:

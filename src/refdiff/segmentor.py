@@ -153,8 +153,8 @@ def box_nms(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> torc
     order = scores.argsort(descending=True, stable=True)
     boxes = boxes[order]
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    corner = torch.minimum(boxes[:, None, 2:], boxes[None, :, 2:]) - torch.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    shared = corner.clamp(min=0).prod(-1)
+    ends = torch.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    shared = (ends - torch.maximum(boxes[:, None, :2], boxes[None, :, :2])).clamp(min=0).prod(-1)
     overlap = shared / (area[:, None] + area[None] - shared).clamp(min=1e-9)
     return order[_keep(overlap, threshold)]
 

@@ -138,8 +138,8 @@ PAPER = Settings(
 OFFICIAL = Settings(
     root_rule="release", clue_rule="release", image_size=1024, noise_timestep=101, timesteps=(51, 1), guidance=9.0,
     prompt_suffix=", ", attention="logits", combine="release", filter_rule="difference", clip_layer=-1, crop="aspect",
-    crop_side=224, clue_on="crop", text="sentence", crop_text="text", clue_weight=0.0, alpha=0.05 / 1.05, beta=0.3, largest=10,
-    min_area=10_000, duplicate_threshold=1.0,
+    crop_side=224, clue_on="crop", text="sentence", crop_text="text", clue_weight=0.0, alpha=0.05 / 1.05, beta=0.3,
+    largest=10, min_area=10_000, duplicate_threshold=1.0,
 )
 """The authors' release: 0.7 crop + 0.3 masked + 0.05 s^G, divided by 1.05 so that the weights of Eq. 1 sum to one."""
 

@@ -80,7 +80,7 @@ def load_pictograms(folder: str | Path) -> list[Pictogram]:
         if noun and (pixels[..., 3] < 128).any() and (pixels[..., 3] >= 128).any():
             pictograms.append(Pictogram(noun, path.parent.name, pixels, dominant_colour(pixels)))
     if not pictograms:
-        raise InputError(f"{folder} holds no pictograms: put PNG files with transparency there, each named by its noun.")
+        raise InputError(f"{folder} holds no pictograms: put transparent PNG files there, each named by its noun.")
     return pictograms
 
 
@@ -118,7 +118,7 @@ def colour_name(red: float, green: float, blue: float) -> str:
     if saturation < 0.18:
         return "white" if value > 0.82 else "gray"
     name = next((name for bound, name in _HUES if hue * 360 < bound), "red")
-    if name in ("red", "orange") and value < 0.66 and 8 < hue * 360:
+    if name in ("red", "orange") and value < 0.66 and hue * 360 > 8:
         return "brown"
     return "pink" if name == "red" and saturation < 0.5 else name
 

@@ -117,7 +117,8 @@ def _side(thing: SceneObject, other: SceneObject, height: int, width: int) -> st
     return "top" if dy > 0 else "bottom"
 
 
-def _by_relation(rng, thing: SceneObject, alike: list[SceneObject], scene: Scene, height: int, width: int) -> str | None:
+def _by_relation(rng, thing: SceneObject, alike: list[SceneObject], scene: Scene, height: int,
+                 width: int) -> str | None:
     nouns = [other.noun for other in scene.objects]
     anchors = [other for other in scene.objects if nouns.count(other.noun) == 1 and other.noun != thing.noun]
     for anchor in [anchors[i] for i in rng.permutation(len(anchors))]:
