@@ -248,6 +248,7 @@ def _attention(options: argparse.Namespace) -> int:
 
 
 def _scenes(options: argparse.Namespace) -> int:
+    from .datasets.drawing import SceneMaker, load_photographs, load_pictograms
     from .datasets.scenes import write_scenes
 
     if options.expressions < 1:
@@ -257,8 +258,8 @@ def _scenes(options: argparse.Namespace) -> int:
         from tqdm import tqdm
 
         show = tqdm(total=3 * options.expressions, unit="expression").update
-    counts = write_scenes(options.out, options.pictograms, options.photographs, options.expressions, options.seed,
-                          progress=show)
+    maker = SceneMaker(load_pictograms(options.pictograms), list(load_photographs(options.photographs).values()))
+    counts = write_scenes(options.out, maker, options.expressions, options.seed, show)
     print(f"{options.out}: " + ", ".join(f"{split} {count} expressions" for split, count in counts.items()))
     return 0
 

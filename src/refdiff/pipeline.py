@@ -134,6 +134,12 @@ class EncodedImage:
         draw = lambda indices: correlation_map(maps[..., indices].mean(-1), self.size, settings).cpu().numpy()  # noqa: E731
         return CorrelationMap(draw(root), tokens, np.stack([draw([i]) for i in range(len(tokens))]), tuple(root))
 
+    def correlation_maps(self, expressions: Sequence[str], settings: Settings | None = None) -> list[np.ndarray]:
+        """c of Eq. 5 for each expression, float32 [H, W] in [0, 1], in one batch."""
+        settings = settings or self.settings
+        parsed = [parse(text, settings.root_rule, settings.clue_rule) for text in expressions]
+        return [each.numpy() for each in self._maps(parsed, settings)]
+
     def _once(self, key: tuple, make: Callable[[], Any]) -> Any:
         if key not in self._kept:
             self._kept[key] = make()

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..errors import InputError
 from ..masks import boxes, to_rle
-from .drawing import Scene, SceneMaker, SceneObject, load_photographs, load_pictograms
+from .drawing import Scene, SceneMaker, SceneObject
 
 SEED = 1 << 48  # far from every seed that training draws
 SPLIT_BY = "refdiff"
@@ -131,25 +131,22 @@ def _by_relation(rng, thing: SceneObject, alike: list[SceneObject], scene: Scene
     return None
 
 
-def write_scenes(out: str | Path, pictograms: str | Path, photographs: str | Path | None = None,
-                 expressions: int = 300, seed: int = 0, only_photographs: tuple[str, ...] = (),
+def write_scenes(out: str | Path, maker: SceneMaker, expressions: int = 300, seed: int = 0,
                  progress: Callable[[int], None] | None = None) -> dict[str, int]:
     """Write a dataset of at least `expressions` expressions a split below `out`; returns how many each split has.
 
     Layout: `refs(refdiff).p`, `refs(refdiff).json`, `instances.json` and `images/`, as the REFER toolkit reads. In
-    splits val (anything), testA (animals) and testB (things). The same arguments give the same files.
-    Raises InputError when the pictograms lack animals or things, or `out` already holds files.
+    splits val (anything), testA (animals) and testB (things). The same arguments give the same files; `progress` is
+    told how many expressions were added. Raises InputError when the pictograms lack animals or things, or `out`
+    already holds files.
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is not an empty folder; name a new one.")
-    photos = load_photographs(photographs)
-    chosen = [photo for name, photo in photos.items() if not only_photographs or name in only_photographs]
-    maker = SceneMaker(load_pictograms(pictograms), chosen)
     animals = [noun for noun in maker.nouns if noun in ANIMALS]
     things = [noun for noun in maker.nouns if noun not in ANIMALS]
     if len(animals) < 2 or len(things) < 2:
-        raise InputError(f"{pictograms} must hold at least two animals and two things, each named by its noun.")
+        raise InputError("The pictograms must show at least two animals and two things, each file named by its noun.")
     (out / "images").mkdir(parents=True)
     categories = {noun: i + 1 for i, noun in enumerate(maker.nouns)}
     record = _Record([], [], [], categories)
