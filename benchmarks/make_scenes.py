@@ -12,7 +12,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "training"))
 
 from loop import scene_maker
-
 from refdiff.datasets.scenes import write_scenes
 
 if __name__ == "__main__":

@@ -69,8 +69,8 @@ def main() -> None:
         with torch.no_grad():
             clean = encode(pictures(scenes))
         generator = torch.Generator(device).manual_seed(step)
-        # Words matter where the noise is great: t is drawn with a density proportional to t.
-        t = (1000 * torch.rand(options.batch, generator=generator, device=device).sqrt()).long()
+        # Words are of use where things can be seen but not told: mostly middling t (logit-normal).
+        t = (1000 * torch.sigmoid(0.2 + 1.1 * torch.randn(options.batch, generator=generator, device=device))).long()
         noise = torch.randn(clean.shape, generator=generator, device=device)
         noisy = schedule.add_noise(clean, noise, t).contiguous(memory_format=torch.channels_last)
         with autocast(device):

@@ -23,20 +23,21 @@ _CLUES: dict[Direction, re.Pattern[str]] = {
 }
 # Where such a word is no clue: it was left, all right, "over there", a top that is worn, a top that holds things.
 _NO_CLUE = re.compile(
-    r"\b(?:is|was|been|has|have|had|being|got)\s+left\b(?!\s+of)|\bleft\s+over\b|\ball\s+right\b|\bover\s+there\b"
+    r"\b(?:is|was|been|has|have|had|being|got)\s+left\b(?!\s+of)|\bleft\s+over\b|\ball\s+right\b|\bover\s+there\b|\w+ing\s+over\b"
     r"|\b(?:in|with|wearing|wears|has)\s+(?:an?\s+|the\s+|his\s+|her\s+)?(?:\w+\s+)?top\b(?!\s+(?:left|right|of|corner))"
-    r"|\b(?:tank|table|desk|counter|lap|crop|roof)[\s-]?top\b|\bleaning\s+over\b|\bbent\s+over\b|\bover\s+(?:his|her)\b"
+    r"|\b(?:tank|table|desk|counter|lap|crop|roof)[\s-]?top\b|\bbent\s+over\b|\bover\s+(?:his|her)\b"
 )
 _PLACES = frozenset(
     "left right top bottom upper lower leftmost rightmost topmost bottommost uppermost lowermost most side corner "
     "middle center centre edge end front back background foreground row column half part hand far near picture photo "
     "photograph image pic screen frame scene close distance quadrant above below under over behind beside beneath "
-    "next between inside outside lefthand righthand highest lowest closest nearest furthest farthest".split()
+    "next between inside outside mid lefthand righthand highest lowest closest nearest furthest farthest".split()
 )
 # Nouns in -ing; any other word in -ing after a noun is what the thing does ("black horse jumping").
 _ING_NOUNS = frozenset("building ring earring ceiling painting king string wing clothing sting swing spring thing "
                        "railing icing dressing stuffing bedding pudding sibling duckling".split())
-_HEADLESS = frozenset("kind type sort pair piece bunch group bit slice set couple lot".split())
+_COLOURS = frozenset("red green blue yellow purple pink brown black white gray grey beige tan".split())
+_HEADLESS = frozenset("kind type sort pair piece bunch group bit set couple lot".split())
 
 
 @dataclass(frozen=True)
@@ -107,12 +108,15 @@ def _is_place(token) -> bool:
 
 def _referent(document):
     words = [token for token in document if token.is_alpha or token.like_num] or list(document)
-    nouns = [token for token in words if token.pos_ in ("NOUN", "PROPN") and not _is_place(token)]
+    nouns = [token for token in words if token.pos_ in ("NOUN", "PROPN")
+             and not _is_place(token) and token.lower_ not in _COLOURS]
     sentence_root = next(token for token in document if token.dep_ == "ROOT")
     for token in nouns:
         head = token
         while head.dep_ in ("compound", "nmod", "poss") and head.head in nouns and head.head.i > head.i:
             if head.head.lower_.endswith("ing") and head.head.lower_ not in _ING_NOUNS:
+                break
+            if any(map(_is_place, document[head.i : head.head.i])):
                 break
             head = head.head
         if head.lower_ in _HEADLESS and head.i + 2 < len(document) and document[head.i + 1].lower_ == "of":

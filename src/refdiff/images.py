@@ -15,7 +15,7 @@ ImageLike = str | Path | Image.Image | np.ndarray
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 8
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "TIFF", "GIF")
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 
 
 def load_image(source: ImageLike) -> np.ndarray:

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+import torch
+
+from refdiff import matching
+
+
+def random_case(seed: int = 0):
+    rng = np.random.default_rng(seed)
+    return rng.random((12, 17), dtype=np.float32), rng.random((5, 12, 17)) < 0.3
+
+
+def test_generative_scores_are_mean_inside_minus_mean_outside():
+    correlation, masks = random_case()
+    expected = [correlation[mask].mean() - correlation[~mask].mean() for mask in masks]
+    assert np.allclose(matching.generative_scores(correlation, masks), expected, atol=1e-5)
+    assert matching.generative_scores(correlation, np.zeros((1, 12, 17), bool)).isfinite().all()
+
+
+def test_eq_8_thresholds_and_why_eq_9_cannot_choose_among_them():
+    y, x = np.mgrid[0:64, 0:64]
+    blob = np.exp(-((y - 30) ** 2 + (x - 34) ** 2) / 200).astype(np.float32)
+    masks = matching.threshold_masks(blob)
+    assert masks.shape == (19, 64, 64)
+    assert np.array_equal(masks[9].numpy(), blob >= 0.5)
+    literal = matching.generative_scores(blob, masks).argmax()
+    weighed = matching.between_class_scores(blob, masks).argmax()
+    assert literal == 18 and masks[literal].sum() < 0.02 * 64 * 64
+    half_height = masks[weighed].numpy()
+    assert 0.2 < half_height[30].sum() / 64 < 0.7
+
+
+def test_between_class_variance_is_otsus():
+    correlation, masks = random_case(1)
+    for score, mask in zip(matching.between_class_scores(correlation, masks), masks, strict=True):
+        within = mask.mean() * correlation[mask].var() + (~mask).mean() * correlation[~mask].var()
+        assert score == pytest.approx(correlation.var() - within, abs=1e-6)
+
+
+def test_fuse_and_winner():
+    fused = matching.fuse(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 0.5]), 0.25)
+    assert fused.tolist() == [0.25, 0.375]
+    scores, areas = torch.tensor([0.9, 0.5, 0.4, 0.8]), torch.tensor([5, 300, 200, 100])
+    assert matching.winner(scores, areas) == 0
+    assert matching.winner(scores, areas, min_area=50) == 3
+    assert matching.winner(scores, areas, largest=2) == 1
+    assert matching.winner(scores, areas, min_area=10**6) == 0
