@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from conftest import shapes
 from PIL import Image
 
+from conftest import shapes
 from refdiff import InputError, load_image
 from refdiff.images import letterbox
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import logging
@@ -31,14 +33,16 @@ _PATTERNS = {
     "clip": ["*.json", "merges.txt", "model.safetensors"],
     "sam": ["*.json", "model*.safetensors"],
 }
+_PICKLES = ["*.bin", "*.ckpt", "*.pt", "*.pth", "*.pkl", "*.msgpack", "*.h5", "*.onnx*"]
 
 _SD15 = {
     "format": FORMAT,
     "name": "sd15",
     "licence": "CreativeML Open RAIL-M (Stable Diffusion 1.5), Apache-2.0 (SAM), MIT (CLIP)",
-    "diffusion": {"repo": "stable-diffusion-v1-5/stable-diffusion-v1-5", "revision": "main"},
-    "sam": {"repo": "facebook/sam-vit-huge", "revision": "main"},
-    "clip": {"repo": "openai/clip-vit-base-patch16", "revision": "main"},
+    "diffusion": {"repo": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+                  "revision": "451f4fe16113bff5a5d2269ed5ad43b0592e9a14"},
+    "sam": {"repo": "facebook/sam-vit-huge", "revision": "87aecf0df4ce6b30cd7de76e87673c49644bdf67"},
+    "clip": {"repo": "openai/clip-vit-base-patch16", "revision": "57c216476eefef5ab752ec549e440a49ae4ae5f3"},
 }
 
 
@@ -112,7 +116,7 @@ def find_bundle(name: str | os.PathLike, download: bool = True) -> Bundle:
     owner, _, rest = text.partition("/")
     if owner and rest and "/" not in rest and not folder.is_absolute() and owner not in (".", "..", "~"):
         repository, _, revision = text.partition("@")
-        return _from_folder(_snapshot(repository, revision or "main", None, download), download)
+        return _from_folder(_snapshot(text, repository, revision or "main", None, download), download)
     raise BundleError(f"There is no bundle {text!r}: name {' or '.join(names())}, an existing folder, or a Hub id "
                       "such as owner/name@revision.")
 
@@ -147,7 +151,7 @@ def _from_manifest(manifest: dict[str, Any], folder: Path | None, download: bool
         if where is None:
             continue
         if isinstance(where, dict) and isinstance(where.get("repo"), str):
-            path = _snapshot(where["repo"], str(where.get("revision", "main")), _PATTERNS[part], download)
+            path = _snapshot(name, where["repo"], str(where.get("revision", "main")), part, download)
         elif isinstance(where, str) and folder is not None:
             path = (folder / where).resolve()
             if not path.is_relative_to(folder.resolve()):
@@ -168,25 +172,47 @@ def _from_manifest(manifest: dict[str, Any], folder: Path | None, download: bool
         licence=str(manifest.get("licence", "")))
 
 
-def _snapshot(repository: str, revision: str, patterns: list[str] | None, download: bool) -> Path:
+def _snapshot(bundle: str, repository: str, revision: str, part: str | None, download: bool) -> Path:
+    """The repository's files in the Hub cache, fetched where they are not complete and `download` allows."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    ignored = ["*.bin", "*.ckpt", "*.pt", "*.pth", "*.pkl", "*.msgpack", "*.h5", "*.onnx*"]
-    for offline in (True, False) if download else (True,):
+    patterns = _PATTERNS[part] if part else None
+    fetch = functools.partial(snapshot_download, repository, allow_patterns=patterns, ignore_patterns=_PICKLES)
+    complete = lambda folder: not _missing(part, folder) if part else (folder / "refdiff.json").exists()  # noqa: E731
+    kept = Path(HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "refs" / "refs" / "pr"
+    for candidate in (revision, *(f"refs/pr/{path.name}" for path in sorted(kept.glob("*")))):
+        with contextlib.suppress(Exception):  # the hub's errors have no common base
+            folder = Path(fetch(revision=candidate, local_files_only=True))
+            if complete(folder) or not download:
+                return folder
+    tried = ""
+    if download:
         try:
-            return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns,
-                                          ignore_patterns=ignored, local_files_only=offline))
-        except Exception as error:  # the hub's errors have no common base
-            reason = " ".join(str(error).split())[:160] or type(error).__name__
-    tried = f" and could not be downloaded ({reason})" if download else ""
+            folder = Path(fetch(revision=revision))
+            return folder if any(folder.rglob("*.safetensors")) else Path(fetch(revision=_converted(repository)))
+        except Exception as error:
+            tried = " ".join(str(error).split())[:160] or type(error).__name__
+            tried = f" and could not be downloaded ({tried})"
     raise BundleError(
-        f"{repository} (revision {revision}) is not in the Hub cache {HF_HUB_CACHE}{tried}; on a machine with network "
-        f"run 'refdiff models download {repository}' or point HF_HOME at a cache that has it."
+        f"{bundle} needs {', '.join(patterns or ['the whole repository'])} of {repository} (revision {revision}), "
+        f"which the Hub cache {HF_HUB_CACHE} does not hold{tried}; with network, run 'refdiff models download "
+        f"{bundle}', or point HF_HOME at a cache that has them."
     )
 
 
-def _check_part(part: str, folder: Path, bundle: str) -> None:
+def _converted(repository: str) -> str:
+    """The pull request in which the Hub's own robot offers a repository's pickled weights as safetensors."""
+    from huggingface_hub import get_repo_discussions
+
+    for discussion in get_repo_discussions(repository, author="SFconvertbot", discussion_type="pull_request"):
+        if "safetensors" in discussion.title:
+            return f"refs/pr/{discussion.num}"
+    raise BundleError(f"{repository} offers pickled weights only")
+
+
+def _missing(part: str, folder: Path) -> list[str]:
+    """What a part's folder lacks, in words."""
     missing = []
     for sub in _MODELS[part]:
         place = folder / sub
@@ -201,6 +227,11 @@ def _check_part(part: str, folder: Path, bundle: str) -> None:
         if not ((place / "tokenizer.json").is_file()
                 or ((place / "vocab.json").is_file() and (place / "merges.txt").is_file())):
             missing.append(f"{_TOKENIZERS[part]}/tokenizer.json (or vocab.json with merges.txt)".lstrip("/"))
+    return missing
+
+
+def _check_part(part: str, folder: Path, bundle: str) -> None:
+    missing = _missing(part, folder)
     if missing:
         raise BundleError(f"The {part} model of {bundle} lacks {', '.join(missing)} in {folder}; copy the files there "
                           f"or fetch them with 'refdiff models download'.")

@@ -107,4 +107,4 @@ def letterbox(image: np.ndarray, size: int) -> np.ndarray:
     side, top, left = square_offsets(height, width)
     square = np.zeros((side, side, 3), np.uint8)
     square[top : top + height, left : left + width] = image
-    return np.asarray(Image.fromarray(square).resize((size, size), Image.Resampling.LANCZOS))
+    return np.array(Image.fromarray(square).resize((size, size), Image.Resampling.LANCZOS))

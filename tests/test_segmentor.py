@@ -1,0 +1,54 @@
+import numpy as np
+import torch
+
+from conftest import shapes
+from refdiff.segmentor import box_nms, mask_boxes, point_grid, stability_scores
+
+
+def test_nms_agrees_with_the_plain_loop():
+    rng = torch.Generator().manual_seed(0)
+    corner = torch.rand(60, 2, generator=rng) * 50
+    boxes = torch.cat([corner, corner + 5 + torch.rand(60, 2, generator=rng) * 40], 1)
+    scores = torch.rand(60, generator=rng)
+
+    def iou(a, b):
+        w = max(0, min(a[2], b[2]) - max(a[0], b[0]))
+        h = max(0, min(a[3], b[3]) - max(a[1], b[1]))
+        area = lambda x: (x[2] - x[0]) * (x[3] - x[1])  # noqa: E731
+        return w * h / (area(a) + area(b) - w * h)
+
+    expected = []
+    for i in scores.argsort(descending=True).tolist():
+        if all(iou(boxes[i].tolist(), boxes[j].tolist()) <= 0.4 for j in expected):
+            expected.append(i)
+    assert box_nms(boxes, scores, 0.4).tolist() == expected
+
+
+def test_stability_and_boxes_of_a_cone():
+    y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    cone = (20 - ((y - 32) ** 2 + (x - 32) ** 2).sqrt())[None]
+    inner, outer = (cone > 2).sum(), (cone > -2).sum()
+    assert stability_scores(cone, 2.0)[0] == inner / outer
+    empty = torch.zeros(1, 64, 64, dtype=torch.bool)
+    found = mask_boxes(torch.cat([cone > 0, empty]))
+    assert found.tolist() == [[13, 13, 52, 52], [0, 0, 0, 0]]
+
+
+def test_the_grid_lies_at_cell_centres():
+    assert point_grid(2).tolist() == [[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]]
+
+
+def test_masks_have_the_pictures_size_and_no_near_duplicates(model):
+    settings = model.settings.replace(iou_threshold=0.0, stability_threshold=0.0, duplicate_threshold=0.8)
+    found = model.segmentor.generate(shapes(90, 160), settings)
+    assert found.masks.shape[1:] == (90, 160) and found.masks.any((1, 2)).all()
+    assert (np.diff(found.iou) <= 0).all()
+    flat = found.masks.reshape(len(found.masks), -1).astype(float)
+    shared = flat @ flat.T
+    overlap = shared / (flat.sum(1)[:, None] + flat.sum(1) - shared)
+    assert (overlap[~np.eye(len(flat), dtype=bool)] < 0.9).all()  # judged at low resolution, hence the slack
+
+
+def test_nothing_passing_the_filters_gives_no_masks(model):
+    found = model.segmentor.generate(shapes(), model.settings.replace(iou_threshold=1.0))
+    assert found.masks.shape == (0, 96, 144)
