@@ -16,6 +16,7 @@ from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion
 from transformers import CLIPConfig, CLIPModel
 
+import attention
 import captions
 import tokenizer as tokenizers
 from loop import HELD_OUT_SEED, arguments, autocast, scene_maker, shape, train
@@ -32,7 +33,6 @@ def build(vocabulary: int) -> CLIPModel:
         text_config=dict(tower, vocab_size=vocabulary, num_hidden_layers=3, bos_token_id=0, eos_token_id=1,
                          pad_token_id=1, max_position_embeddings=tokenizers.LENGTH),
         vision_config=dict(tower, num_hidden_layers=6, image_size=SIDE, patch_size=8), projection_dim=128)
-    config._attn_implementation = "eager"  # faster backward than the fused kernel on CPUs
     return CLIPModel(config)
 
 
@@ -140,7 +140,7 @@ def main() -> None:
     device = options.device
     maker = scene_maker(options.pictograms)
     tokenizer = tokenizers.build()
-    model = build(len(tokenizer)).to(device)
+    model = attention.use(build(len(tokenizer))).to(device)
 
     def tokens(texts: list[str]) -> torch.Tensor:
         return tokenizer(texts, padding=True, truncation=True, return_tensors="pt").input_ids.to(device)

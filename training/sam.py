@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from transformers import SamConfig, SamModel
 
+import attention
 from loop import HELD_OUT_SEED, arguments, autocast, scene_maker, shape, train
 
 SIDE, WIDTH = 256, 96
@@ -26,7 +27,8 @@ def build() -> SamModel:
             output_channels=WIDTH, window_size=8, global_attn_indexes=[2, 5],
             num_pos_feats=WIDTH // 2, use_rel_pos=False),
         prompt_encoder_config=dict(hidden_size=WIDTH, image_size=SIDE, patch_size=8),
-        mask_decoder_config=dict(hidden_size=WIDTH, mlp_dim=384, num_attention_heads=4, iou_head_hidden_dim=96)))
+        mask_decoder_config=dict(hidden_size=WIDTH, mlp_dim=384, num_attention_heads=4, iou_head_hidden_dim=96),
+        attn_implementation="eager"))
 
 
 def pixels(scenes) -> torch.Tensor:
@@ -83,7 +85,7 @@ def main() -> None:
     options = arguments(__doc__.splitlines()[0], batch=4, lr=5e-4)
     device = options.device
     maker = scene_maker(options.pictograms)
-    model = build().to(device)
+    model = attention.use(build()).to(device)
 
     def loss_of(step: int) -> torch.Tensor:
         scenes, asked = [], []

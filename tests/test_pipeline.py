@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+from conftest import shapes
+
+from refdiff import InputError
+from refdiff.matching import fuse, generative_scores, threshold_masks
+
+
+@pytest.fixture(scope="module")
+def scene(model):
+    return model.encode(shapes())
+
+
+def test_the_same_call_gives_the_same_mask(model):
+    first, second = (model(shapes(), "the ball on the left") for _ in range(2))
+    assert np.array_equal(first.mask, second.mask) and first.score == second.score
+
+
+def test_a_batch_gives_what_single_calls_give(model, scene):
+    texts = ["the ball on the left", "the ball on the right", "a blue gift"]
+    for variant in ("full", "g", "gs", "ds"):
+        for text, together in zip(texts, scene.segment(texts, variant), strict=True):
+            alone = model(shapes(), text, variant=variant)
+            # sums are ordered otherwise in a batch: a pixel on a threshold of Eq. 8 may fall on its other side
+            assert (together.mask != alone.mask).mean() <= (0.002 if variant == "g" else 0), (variant, text)
+            assert together.score == pytest.approx(alone.score, abs=1e-5)
+
+
+def test_scores_are_eq_1_of_their_parts(model, scene):
+    result = scene.segment(["the ball on the left"])[0]
+    correlation = scene.correlation_maps(["the ball on the left"])[0]
+    masks = np.stack([candidate.mask for candidate in result.candidates])
+    assert np.allclose([c.generative for c in result.candidates], generative_scores(correlation, masks), atol=1e-5)
+    for candidate in result.candidates:
+        assert candidate.score == pytest.approx(
+            float(fuse(candidate.generative, candidate.discriminative, scene.settings.alpha)), abs=1e-6)
+    scores = [candidate.score for candidate in result.candidates]
+    assert scores == sorted(scores, reverse=True) and result.score == scores[0]
+
+
+def test_variant_g_chooses_among_eq_8(scene):
+    result = scene.segment(["a ball"], "g")[0]
+    masks = threshold_masks(scene.correlation_maps(["a ball"])[0]).numpy()
+    assert any(np.array_equal(result.mask, mask) for mask in masks)
+
+
+def test_the_picture_is_encoded_once_for_all_expressions(model, monkeypatch):
+    calls = []
+    for owner, name in ((model.generative, "encode_image"), (model.segmentor, "generate"),
+                        (model.discriminative, "crop_features_of")):
+        method = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *a, m=method, n=name, **k: (calls.append(n), m(*a, **k))[1])
+    scene = model.encode(shapes())
+    scene.segment(["a ball", "a cat"])
+    scene.segment(["a dog"], "ds")
+    assert sorted(calls) == ["crop_features_of", "encode_image", "generate"]
+
+
+def test_presets_and_settings_change_the_run(model, scene):
+    for preset in ("paper", "official"):
+        settings = model.bundle.settings(preset)
+        result = scene.segment(["the ball on the left"], settings=settings)[0]
+        assert result.mask.shape == scene.size
+    changed = scene.segment(["a ball"], settings=model.settings.replace(alpha=1.0))[0]
+    assert changed.score == pytest.approx(changed.candidates[0].generative)
+
+
+def test_results_can_be_saved(model, scene, tmp_path):
+    result = scene.segment(["a ball"], "g")[0]
+    result.save(tmp_path / "mask.png")
+    assert result.overlay().size[0] == 144
+    left, top, right, bottom = result.box
+    assert result.mask[top:bottom, left:right].sum() == result.mask.sum()
+
+
+def test_correlation_has_a_map_for_every_token(scene):
+    correlation = scene.correlation("the red ball")
+    assert correlation.tokens[1:-1] == ("the", "red", "ball") and correlation.root == (3,)
+    assert correlation.per_token.shape == (5, *scene.size)
+    assert np.allclose(correlation.map, correlation.per_token[3])
+
+
+def test_wrong_calls_are_refused(scene):
+    with pytest.raises(InputError, match="variant"):
+        scene.segment(["a ball"], "best")
+    with pytest.raises(InputError, match="list"):
+        scene.segment("a ball")
+    assert scene.segment([]) == []
