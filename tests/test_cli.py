@@ -4,9 +4,9 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import shapes
 from PIL import Image
 
+from conftest import shapes
 from refdiff.cli import main
 from refdiff.masks import from_rle
 

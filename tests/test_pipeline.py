@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from conftest import shapes
 
+from conftest import shapes
 from refdiff import InputError
 from refdiff.matching import fuse, generative_scores, threshold_masks
 
