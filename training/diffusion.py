@@ -1,6 +1,10 @@
 """Train mini's text-to-image model: U-Net and text encoder together, v-prediction, on captioned scenes.
 
     python training/diffusion.py RUN --pictograms DIR [--unseen DIR]
+
+Denoising alone ties words to places too slowly at this size (training/README.md has the curve), so a second loss
+asks, from captions only, that the cross-attention of a noisy picture answers to the nouns it shows rather than to
+others. No mask, box or place is ever a target.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 import captions
 import tokenizer as tokenizers
+from attention import attend
 from latents import CHANNELS, SIDE, LinearLatents
 from loop import HELD_OUT_SEED, arguments, autocast, letterboxed, scene_maker, shape, train
 from refdiff.generative import read_attention
@@ -22,6 +27,8 @@ LAYERS = ["down_blocks.0.attentions.0.transformer_blocks.0.attn2",
           "up_blocks.1.attentions.0.transformer_blocks.0.attn2",
           "up_blocks.1.attentions.1.transformer_blocks.0.attn2"]
 WIDTH = 192
+NAMING = 0.2  # weight of the second loss
+PREFIXES = ("the", "a", "", "the red", "a blue", "green", "the left", "top", "the big")
 
 
 def build(vocabulary: int) -> tuple[UNet2DConditionModel, CLIPTextModel]:
@@ -42,6 +49,33 @@ def scheduler() -> DDIMScheduler:
                          prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False, steps_offset=1)
 
 
+class Keeper:
+    """Plain cross-attention that keeps its queries [B, pixels, width] for the naming loss."""
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None, **_):
+        self.queries = attn.to_q(hidden_states)
+        split = lambda x: x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)  # noqa: E731
+        key, value = attn.to_k(encoder_hidden_states), attn.to_v(encoder_hidden_states)
+        mixed = attend(attn, split(self.queries), split(key), split(value), scaling=attn.scale)[0]
+        return attn.to_out[1](attn.to_out[0](mixed.flatten(2)))
+
+
+def naming_loss(layers: list, states: torch.Tensor, shown: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of each noun a picture shows against all nouns it does not, by their strongest attention.
+
+    states [M, WIDTH] of all nouns, shown bool [B, M], weight [B]: how much of the picture the noise leaves.
+    """
+    total = 0.0
+    for layer in layers:
+        keys = layer.to_k(states)
+        logits = (layer.processor.queries @ keys.T).float() * layer.scale  # summed over heads
+        scores = logits.logsumexp(1)  # [B, M]
+        absent = scores.masked_fill(shown, float("-inf")).logsumexp(1, keepdim=True)
+        each = F.softplus(absent - scores) * shown
+        total = total + (each.sum(1) / shown.sum(1).clamp(min=1) * weight).mean()
+    return total / len(layers)
+
+
 def main() -> None:
     options = arguments(__doc__.splitlines()[0], batch=16, lr=6e-4)
     device = options.device
@@ -51,10 +85,14 @@ def main() -> None:
     unet, text = build(len(tokenizer))
     unet, text = unet.to(device, memory_format=torch.channels_last), text.to(device)
     unet.set_attn_processor(AttnProcessor())  # faster backward than the fused kernel on CPUs
+    modules = dict(unet.named_modules())
+    layers = [modules[name] for name in LAYERS]
+    for layer in layers:
+        layer.set_processor(Keeper())
     schedule = scheduler()
 
-    def tokens(texts: list[str]) -> torch.Tensor:
-        return tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids.to(device)
+    def tokens(texts: list[str], padding="max_length") -> torch.Tensor:
+        return tokenizer(texts, padding=padding, truncation=True, return_tensors="pt").input_ids.to(device)
 
     def pictures(scenes) -> torch.Tensor:
         pixels = np.stack([letterboxed(scene, SIDE) for scene in scenes])
@@ -66,17 +104,22 @@ def main() -> None:
             rng = np.random.default_rng((step, i))
             scenes.append(maker.make(rng, *shape(rng, SIDE)))
             texts.append("" if rng.random() < 0.1 else captions.scene_caption(rng, scenes[-1]))
+        shown = torch.tensor([[noun in {thing.noun for thing in scene.objects} for noun in captions.NOUNS]
+                              for scene in scenes])
         with torch.no_grad():
             clean = encode(pictures(scenes))
         generator = torch.Generator(device).manual_seed(step)
-        # Words are of use where things can be seen but not told: mostly middling t (logit-normal).
-        t = (1000 * torch.sigmoid(0.2 + 1.1 * torch.randn(options.batch, generator=generator, device=device))).long()
+        t = torch.randint(0, 1000, (options.batch,), generator=generator, device=device)
         noise = torch.randn(clean.shape, generator=generator, device=device)
         noisy = schedule.add_noise(clean, noise, t).contiguous(memory_format=torch.channels_last)
         with autocast(device):
             states = text(tokens(texts)).last_hidden_state
             predicted = unet(noisy, t, encoder_hidden_states=states).sample
-        return F.mse_loss(predicted.float(), schedule.get_velocity(clean, noise, t))
+            prefix = PREFIXES[step % len(PREFIXES)]
+            named = text(tokens([f"{prefix} {noun}" for noun in captions.NOUNS], padding=True)).last_hidden_state
+            naming = naming_loss(layers, named[:, 1 + len(prefix.split())], shown.to(device),
+                                 schedule.alphas_cumprod.to(device)[t])
+        return F.mse_loss(predicted.float(), schedule.get_velocity(clean, noise, t)) + NAMING * naming
 
     held_out = {"": scene_maker(options.pictograms, held_out=True)}
     if options.unseen:
@@ -94,7 +137,7 @@ def main() -> None:
                         attention_figures(probe, words, encode, schedule, pictures, tokens, scenes).items()}
         return figures
 
-    train(options, {"unet": unet, "text": text}, loss_of, measure, every=1000, best="pointing")
+    train(options, {"unet": unet, "text": text}, loss_of, measure, every=500, best="pointing")
 
 
 def test_scenes(maker, count: int = 120):
