@@ -1,0 +1,138 @@
+"""Choose mini's settings on the val split of the scenes benchmark and write them into its refdiff.json.
+
+    python training/tune.py [--data benchmarks/scenes] [--bundle src/refdiff/bundles/mini]
+
+Chosen in turn: noise level, layers and kind of attention by pointing and variant g; then alpha, beta and the clue's
+weight by the full variant's mIoU; then the score below which an answer is called doubtful, which best parts right
+answers from answers about things that are not in the picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from refdiff import RefDiff
+from refdiff.datasets.drawing import load_photographs
+from refdiff.datasets.refer import load_refer
+from refdiff.discriminative import positional_bias
+from refdiff.expressions import parse
+from refdiff.masks import iou_matrix
+from refdiff.matching import between_class_scores, inside_means, threshold_masks
+
+LEVELS = (50, 100, 200, 300, 400)
+LAYERS = ((), ("up_blocks",), ("up_blocks.1.attentions.1",), ("up_blocks.1.attentions.0",), ("down_blocks",))
+ALPHAS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+BETAS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7)
+CLUES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
+
+
+def pictures(data: Path, split: str = "val"):
+    for path, group in groupby(load_refer(data, split), key=lambda reference: reference.image):
+        yield path, list(group)
+
+
+def tune_maps(model: RefDiff, data: Path) -> dict:
+    """The noise level, layers and attention whose maps point best; variant g's mIoU breaks near ties."""
+    scenes = [(model.encode(path), references) for path, references in pictures(data)]
+    figures = {}
+    for level, layers, attention in itertools.product(LEVELS, LAYERS, ("softmax", "logits")):
+        settings = model.settings.replace(noise_timestep=level, timesteps=(level,), layers=layers, attention=attention)
+        pointing, overlap = [], []
+        for scene, references in scenes:
+            for reference, c in zip(references, scene.correlation_maps([r.expression for r in references], settings),
+                                    strict=True):
+                truth = reference.mask
+                if reference.kind == "noun":
+                    pointing.append(truth.flatten()[c.argmax()])
+                masks = threshold_masks(c).numpy()
+                best = masks[int(between_class_scores(c, masks).argmax())]
+                overlap.append((best & truth).sum() / (best | truth).sum())
+        figures[level, layers, attention] = np.mean(pointing), np.mean(overlap)
+    ranked = sorted(figures.items(), key=lambda each: -sum(each[1]))
+    for (level, layers, attention), (pointing, overlap) in ranked[:8]:
+        print(f"t {level:3}  {attention:7}  {','.join(layers) or 'all':28}  pointing {pointing:.3f}  g {overlap:.3f}")
+    level, layers, attention = ranked[0][0]
+    return {"noise_timestep": level, "timesteps": [level], "layers": list(layers), "attention": attention}
+
+
+def tune_weights(model: RefDiff, data: Path) -> dict:
+    """alpha, beta and clue_weight with the greatest mIoU of the full variant."""
+    cases = []
+    for path, references in pictures(data):
+        scene = model.encode(path)
+        masks, settings = scene.proposals().masks, model.settings
+        texts = [reference.expression for reference in references]
+        parts = {beta: scene.segment(texts, "full", settings.replace(beta=beta, clue_weight=0.0, alpha=0.0))
+                 for beta in (0.0, 1.0)}
+        for i, reference in enumerate(references):
+            overlap = iou_matrix(masks, reference.mask[None])[:, 0]
+            aligned = [sorted(parts[beta][i].candidates, key=lambda each: position(masks, each.mask))
+                       for beta in (0.0, 1.0)]
+            drawn = np.array([c.generative for c in aligned[0]])
+            crops, masked = (np.array([c.discriminative for c in each]) for each in aligned)
+            clues = parse(reference.expression).direction
+            bias = inside_means(positional_bias(*scene.size, clues), masks).numpy() if clues else np.zeros(len(masks))
+            cases.append((overlap, drawn, crops, masked, bias))
+    figures = {}
+    for alpha, beta, clue in itertools.product(ALPHAS, BETAS, CLUES):
+        picked = [overlap[(alpha * g + (1 - alpha) * (beta * m + (1 - beta) * c + clue * b)).argmax()]
+                  for overlap, g, c, m, b in cases]
+        figures[alpha, beta, clue] = np.mean(picked)
+    ranked = sorted(figures.items(), key=lambda each: -each[1])
+    for (alpha, beta, clue), value in ranked[:5]:
+        print(f"alpha {alpha}  beta {beta}  clue_weight {clue}  mIoU {value:.3f}")
+    print(f"best proposal {np.mean([case[0].max() for case in cases]):.3f}")
+    alpha, beta, clue = ranked[0][0]
+    return {"alpha": alpha, "beta": beta, "clue_weight": clue}
+
+
+def position(masks: np.ndarray, mask: np.ndarray) -> int:
+    return next(i for i, each in enumerate(masks) if np.shares_memory(each, mask))
+
+
+def tune_doubt(model: RefDiff, data: Path) -> float:
+    """The score that best parts right answers from answers about absent things and about photographs."""
+    rng = np.random.default_rng(0)
+    nouns = sorted(noun for noun in model.bundle.domain.nouns)
+    right, absent = [], []
+    for path, references in pictures(data):
+        scene = model.encode(path)
+        for result, reference in zip(scene.segment([r.expression for r in references]), references, strict=True):
+            if iou_matrix(result.mask[None], reference.mask[None])[0, 0] > 0.5:
+                right.append(result.score)
+        absent.append(scene.segment([f"the {nouns[rng.integers(len(nouns))]}"])[0].score)
+    for photograph in load_photographs().values():
+        texts = [f"the {nouns[i]}" for i in rng.integers(len(nouns), size=8)]
+        absent += [result.score for result in model.encode(photograph).segment(texts)]
+    candidates = np.quantile(right + absent, np.linspace(0.01, 0.99, 99))
+    balance = [np.mean(np.array(right) >= c) + np.mean(np.array(absent) < c) for c in candidates]
+    best = float(candidates[int(np.argmax(balance))])
+    print(f"doubtful below {best:.3f}: {np.mean(np.array(right) >= best):.2f} of right answers pass, "
+          f"{np.mean(np.array(absent) < best):.2f} of the others are marked")
+    return round(best, 4)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("benchmarks/scenes"))
+    parser.add_argument("--bundle", type=Path, default=Path("src/refdiff/bundles/mini"))
+    options = parser.parse_args()
+    manifest = options.bundle / "refdiff.json"
+    content = json.loads(manifest.read_text())
+    for step in (tune_maps, tune_weights, tune_doubt):
+        found = step(RefDiff.from_pretrained(options.bundle), options.data)
+        if step is tune_doubt:
+            content["domain"]["low_score"] = found
+        else:
+            content["settings"] |= found
+        manifest.write_text(json.dumps(content, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
