@@ -27,7 +27,7 @@ LAYERS = ["down_blocks.0.attentions.0.transformer_blocks.0.attn2",
           "up_blocks.1.attentions.0.transformer_blocks.0.attn2",
           "up_blocks.1.attentions.1.transformer_blocks.0.attn2"]
 WIDTH = 192
-NAMING = 0.2  # weight of the second loss
+NAMING = 0.5  # weight of the second loss
 PREFIXES = ("the", "a", "", "the red", "a blue", "green", "the left", "top", "the big")
 
 
@@ -89,6 +89,7 @@ def main() -> None:
     layers = [modules[name] for name in LAYERS]
     for layer in layers:
         layer.set_processor(Keeper())
+    denoise = torch.compile(unet)
     schedule = scheduler()
 
     def tokens(texts: list[str], padding="max_length") -> torch.Tensor:
@@ -114,7 +115,7 @@ def main() -> None:
         noisy = schedule.add_noise(clean, noise, t).contiguous(memory_format=torch.channels_last)
         with autocast(device):
             states = text(tokens(texts)).last_hidden_state
-            predicted = unet(noisy, t, encoder_hidden_states=states).sample
+            predicted = denoise(noisy, t, encoder_hidden_states=states).sample
             prefix = PREFIXES[step % len(PREFIXES)]
             named = text(tokens([f"{prefix} {noun}" for noun in captions.NOUNS], padding=True)).last_hidden_state
             naming = naming_loss(layers, named[:, 1 + len(prefix.split())], shown.to(device),

@@ -25,7 +25,8 @@ def build() -> SamModel:
         vision_config=dict(
             image_size=SIDE, patch_size=8, hidden_size=128, mlp_dim=512, num_hidden_layers=6, num_attention_heads=4,
             output_channels=WIDTH, window_size=8, global_attn_indexes=[2, 5],
-            num_pos_feats=WIDTH // 2, use_rel_pos=False),
+            num_pos_feats=WIDTH // 2, use_rel_pos=False,
+            scale=1.0),  # of the random frequencies of positions; the library's default of 64 hides where a point lies
         prompt_encoder_config=dict(hidden_size=WIDTH, image_size=SIDE, patch_size=8),
         mask_decoder_config=dict(hidden_size=WIDTH, mlp_dim=384, num_attention_heads=4, iou_head_hidden_dim=96),
         attn_implementation="eager"))
