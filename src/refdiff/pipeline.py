@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,7 @@ from .proposals import Proposals, load_proposals
 from .segmentor import Segmentor
 from .settings import Settings, Variant
 
+_SIDE = ThreadPoolExecutor(1, thread_name_prefix="segmentor")
 _EXPRESSIONS_AT_ONCE = 16
 _SEGMENTOR_SETTINGS = ("points_per_side", "iou_threshold", "stability_threshold", "stability_offset", "nms_threshold",
                        "duplicate_threshold", "min_region")
@@ -101,9 +103,7 @@ class EncodedImage:
         settings = settings or self.settings
         if self._given is not None:
             return self._given
-        key = ("proposals", *(getattr(settings, name) for name in _SEGMENTOR_SETTINGS))
-        return self._once(key, lambda: Proposals.of(
-            self.model.segmentor.generate(self.image, settings).masks, "segmentor"))
+        return self._proposals(settings).result()
 
     def segment(self, expressions: Sequence[str], variant: Variant = "full",
                 settings: Settings | None = None) -> list[Segmentation]:
@@ -117,6 +117,7 @@ class EncodedImage:
             raise InputError(f"There is no variant {variant!r}; the variants are {', '.join(get_args(Variant))}.")
         settings = settings or self.settings
         parsed = [parse(text, settings.root_rule, settings.clue_rule) for text in expressions]
+        self._begin_proposals(variant, settings)
         maps = self._maps(parsed, settings) if variant != "ds" else [None] * len(parsed)
         texts = [None] * len(parsed)
         if variant in ("full", "ds") and parsed:
@@ -139,6 +140,17 @@ class EncodedImage:
         settings = settings or self.settings
         parsed = [parse(text, settings.root_rule, settings.clue_rule) for text in expressions]
         return [each.numpy() for each in self._maps(parsed, settings)]
+
+    def _begin_proposals(self, variant: Variant, settings: Settings) -> None:
+        """Let SAM run beside the loading and running of the other models; `proposals` waits for it."""
+        if variant != "g" and self._given is None:
+            _ = self.model.segmentor  # imported here: two threads must not import the same libraries at once
+            self._proposals(settings)
+
+    def _proposals(self, settings: Settings) -> Future[Proposals]:
+        key = ("proposals", *(getattr(settings, name) for name in _SEGMENTOR_SETTINGS))
+        return self._once(key, lambda: _SIDE.submit(
+            lambda: Proposals.of(self.model.segmentor.generate(self.image, settings).masks, "segmentor")))
 
     def _once(self, key: tuple, make: Callable[[], Any]) -> Any:
         if key not in self._kept:
