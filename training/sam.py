@@ -64,7 +64,7 @@ def prompts(rng, scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def loss_on(model: SamModel, images: torch.Tensor, points: torch.Tensor, objects: torch.Tensor,
             masks: torch.Tensor) -> torch.Tensor:
-    """20 focal + dice of the best of the three masks, and the squared error of every predicted IoU."""
+    """20 focal + dice of the best of the three masks, the squared error of every predicted IoU, and `affinity`."""
     embeddings = model.vision_encoder(images).last_hidden_state  # get_image_embeddings() blocks gradients
     out = model(image_embeddings=embeddings, input_points=points[:, :, None],
                 input_labels=torch.ones_like(points[:, :, None, 0], dtype=torch.long), multimask_output=True)
@@ -79,11 +79,28 @@ def loss_on(model: SamModel, images: torch.Tensor, points: torch.Tensor, objects
         hard, target = logits > 0, truth > 0.5
         iou = (hard & target).sum(-1) / (hard | target).sum(-1).clamp(min=1)
     predicted = F.mse_loss(out.iou_scores.float(), iou * objects[..., None])
-    return best[objects].mean() + predicted
+    return best[objects].mean() + predicted + affinity(embeddings.float(), points, masks, objects)
+
+
+def affinity(embeddings: torch.Tensor, points: torch.Tensor, masks: torch.Tensor,
+             objects: torch.Tensor) -> torch.Tensor:
+    """The embedding [B, C, h, w] under a point should resemble that of its object's other cells and no others.
+
+    It teaches the encoder at every cell what the decoder's loss tells it through a few points; nothing of it is kept.
+    """
+    cells = F.interpolate(masks.float(), size=embeddings.shape[-2:], mode="area").flatten(2)
+    column, row = (points / SIDE * embeddings.shape[-1]).long().unbind(-1)
+    flat = embeddings.flatten(2)
+    flat = flat - flat.mean(2, keepdim=True)
+    chosen = flat.gather(2, (row * embeddings.shape[-1] + column)[:, None].expand(-1, flat.shape[1], -1))
+    logits = (chosen.transpose(1, 2) @ flat / flat.shape[1] ** 0.5)[objects]
+    truth, likely = cells[objects], logits.sigmoid()
+    dice = 1 - (2 * (likely * truth).sum(-1) + 1) / (likely.sum(-1) + truth.sum(-1) + 1)
+    return F.binary_cross_entropy_with_logits(logits, truth) + dice.mean()
 
 
 def main() -> None:
-    options = arguments(__doc__.splitlines()[0], batch=4, lr=5e-4)
+    options = arguments(__doc__.splitlines()[0], batch=4, lr=8e-4)
     device = options.device
     maker = scene_maker(options.pictograms)
     model = attention.use(build()).to(device)
