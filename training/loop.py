@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from refdiff.datasets.drawing import Scene, SceneMaker, load_photographs, load_pictograms
+from styles import StyledMaker
 
 # scikit-image's photographs that no recipe sees, so that the benchmark's backgrounds are new; the last four also
 # show things mini has words for.
@@ -41,9 +42,10 @@ def arguments(description: str, batch: int, lr: float, extra: dict[str, type] | 
 
 
 def scene_maker(pictograms: Path, held_out: bool = False) -> SceneMaker:
+    """Scenes to train on, in many styles; or to measure with, in the drawings' own, over other photographs."""
     photographs = load_photographs()
     chosen = [photo for name, photo in photographs.items() if (name in HELD_OUT_PHOTOGRAPHS) == held_out]
-    return SceneMaker(load_pictograms(pictograms), chosen)
+    return (SceneMaker if held_out else StyledMaker)(load_pictograms(pictograms), chosen)
 
 
 def autocast(device: str):
