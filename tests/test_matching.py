@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from refdiff import matching
+from refdiff.proposals import Proposals
 
 
 def random_case(seed: int = 0):
@@ -20,13 +21,13 @@ def test_generative_scores_are_mean_inside_minus_mean_outside():
 def test_eq_8_thresholds_and_why_eq_9_cannot_choose_among_them():
     y, x = np.mgrid[0:64, 0:64]
     blob = np.exp(-((y - 30) ** 2 + (x - 34) ** 2) / 200).astype(np.float32)
-    masks = matching.threshold_masks(blob)
+    masks = Proposals.from_correlation(blob).masks
     assert masks.shape == (19, 64, 64)
-    assert np.array_equal(masks[9].numpy(), blob >= 0.5)
+    assert np.array_equal(masks[9], blob >= 0.5)
     literal = matching.generative_scores(blob, masks).argmax()
     weighed = matching.between_class_scores(blob, masks).argmax()
     assert literal == 18 and masks[literal].sum() < 0.02 * 64 * 64
-    half_height = masks[weighed].numpy()
+    half_height = masks[weighed]
     assert 0.2 < half_height[30].sum() / 64 < 0.7
 
 

@@ -23,7 +23,8 @@ from refdiff.datasets.refer import load_refer
 from refdiff.discriminative import positional_bias
 from refdiff.expressions import parse
 from refdiff.masks import iou_matrix
-from refdiff.matching import between_class_scores, inside_means, threshold_masks
+from refdiff.matching import between_class_scores, inside_means
+from refdiff.proposals import Proposals
 
 LEVELS = (50, 100, 200, 300, 400)
 LAYERS = ((), ("up_blocks",), ("up_blocks.1.attentions.1",), ("up_blocks.1.attentions.0",), ("down_blocks",))
@@ -50,7 +51,7 @@ def tune_maps(model: RefDiff, data: Path) -> dict:
                 truth = reference.mask
                 if reference.kind == "noun":
                     pointing.append(truth.flatten()[c.argmax()])
-                masks = threshold_masks(c).numpy()
+                masks = Proposals.from_correlation(c).masks
                 best = masks[int(between_class_scores(c, masks).argmax())]
                 overlap.append((best & truth).sum() / (best | truth).sum())
         figures[level, layers, attention] = np.mean(pointing), np.mean(overlap)

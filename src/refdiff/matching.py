@@ -1,12 +1,9 @@
-"""Scores of proposals and the choice among them (Eq. 1, 2, 8, 9); plain tensor arithmetic."""
+"""Scores of proposals and the choice among them (Eq. 1, 2, 9); plain tensor arithmetic."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-
-THRESHOLDS = tuple(i / 20 for i in range(1, 20))
-"""mu of Eq. 8: 5 % to 95 % in steps of 5 %."""
 
 
 def generative_scores(correlation: torch.Tensor | np.ndarray, masks: torch.Tensor | np.ndarray) -> torch.Tensor:
@@ -34,12 +31,6 @@ def _means(correlation, masks) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor
     inside = total / (area + 1e-6)
     outside = (c.sum() - total) / (c.numel() - area + 1e-6)
     return inside, outside, area / c.numel()
-
-
-def threshold_masks(correlation: torch.Tensor | np.ndarray) -> torch.Tensor:
-    """Eq. 8, the weight-free proposal filter: bool [19, H, W], c >= mu for each mu in THRESHOLDS."""
-    c = torch.as_tensor(correlation)
-    return torch.stack([c >= threshold for threshold in THRESHOLDS])
 
 
 def fuse(generative: torch.Tensor, discriminative: torch.Tensor, alpha: float) -> torch.Tensor:

@@ -198,7 +198,7 @@ class EncodedImage:
     def _answer(self, expression: Expression, correlation: torch.Tensor | None,
                 texts: tuple[torch.Tensor, torch.Tensor] | None, variant: Variant, settings: Settings) -> Segmentation:
         if variant == "g":
-            masks = Proposals.of(matching.threshold_masks(correlation).numpy(), "filter").masks
+            masks = Proposals.from_correlation(correlation.numpy()).masks
             area_counts = settings.filter_rule == "between_class"
             rule = matching.between_class_scores if area_counts else matching.generative_scores
             generative, discriminative = rule(correlation, masks), None

@@ -1,4 +1,4 @@
-"""Proposals: where masks come from. Eq. 8's filter, the segmentor, or a file of COCO RLE masks."""
+"""Proposals: the weight-free filter (Eq. 8), the segmentor's masks, or a file of COCO RLE masks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import numpy as np
 from .errors import InputError
 from .masks import from_rle
 
+THRESHOLDS = tuple(i / 20 for i in range(1, 20))
+"""mu of Eq. 8: 5 % to 95 % in steps of 5 %."""
+
 
 @dataclass(frozen=True)
 class Proposals:
@@ -19,6 +22,11 @@ class Proposals:
 
     masks: np.ndarray
     source: str
+
+    @classmethod
+    def from_correlation(cls, correlation: np.ndarray) -> Proposals:
+        """Eq. 8, the weight-free filter: c >= mu for each mu in THRESHOLDS, of c float32 [H, W] in [0, 1]."""
+        return cls.of(np.stack([correlation >= threshold for threshold in THRESHOLDS]), "filter")
 
     @classmethod
     def of(cls, masks: np.ndarray, source: str) -> Proposals:
