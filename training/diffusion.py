@@ -27,7 +27,7 @@ LAYERS = ["down_blocks.0.attentions.0.transformer_blocks.0.attn2",
           "up_blocks.1.attentions.0.transformer_blocks.0.attn2",
           "up_blocks.1.attentions.1.transformer_blocks.0.attn2"]
 WIDTH = 192
-NAMING = 0.5  # weight of the second loss
+NAMING = 1.0  # weight of the second loss
 PREFIXES = ("the", "a", "", "the red", "a blue", "green", "the left", "top", "the big")
 
 
@@ -110,7 +110,8 @@ def main() -> None:
         with torch.no_grad():
             clean = encode(pictures(scenes))
         generator = torch.Generator(device).manual_seed(step)
-        t = torch.randint(0, 1000, (options.batch,), generator=generator, device=device)
+        # More often little noise than much: there things can be told apart, and there the maps are read.
+        t = (1000 * torch.rand(options.batch, generator=generator, device=device) ** 1.5).long()
         noise = torch.randn(clean.shape, generator=generator, device=device)
         noisy = schedule.add_noise(clean, noise, t).contiguous(memory_format=torch.channels_last)
         with autocast(device):

@@ -17,6 +17,8 @@ from styles import StyledMaker
 # scikit-image's photographs that no recipe sees, so that the benchmark's backgrounds are new; the last four also
 # show things mini has words for.
 HELD_OUT_PHOTOGRAPHS = ("camera", "gravel", "retina", "chelsea", "coffee", "rocket", "moon")
+HOMES = {"unet": "diffusion/unet", "text": "diffusion/text_encoder", "vae": "diffusion/vae", "clip": "clip",
+         "sam": "sam"}  # where a bundle keeps what a recipe trains
 HELD_OUT_SEED = 1 << 40  # training draws its seeds from below this
 
 
@@ -25,6 +27,7 @@ def arguments(description: str, batch: int, lr: float, extra: dict[str, type] | 
     parser.add_argument("run", type=Path, help="folder for checkpoints and the curve; an existing one goes on")
     parser.add_argument("--pictograms", type=Path, required=True, help="folder made by pictograms.py")
     parser.add_argument("--unseen", type=Path, help="pictograms of a style never trained on, to measure with")
+    parser.add_argument("--start", type=Path, help="a bundle whose weights a new run starts from")
     parser.add_argument("--steps", type=int, default=1_000_000)
     parser.add_argument("--minutes", type=float, default=1e9, help="stop and save after this time")
     parser.add_argument("--anneal", type=int, default=0, help="lower the learning rate to 0 over these last steps")
@@ -81,6 +84,9 @@ def train(options, modules: dict[str, torch.nn.Module], loss_of: Callable[[int],
     """
     parameters = [p for module in modules.values() for p in module.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=options.lr, betas=betas, weight_decay=weight_decay, fused=True)
+    if options.start and not (options.run / "last.pt").exists():
+        for name, module in modules.items():
+            module.load_state_dict(type(module).from_pretrained(options.start / HOMES[name]).float().state_dict())
     averages = {name: {k: v.detach().clone().float() for k, v in m.state_dict().items()} for name, m in modules.items()}
     step, record, seconds = 0, -np.inf, 0.0
     last = options.run / "last.pt"
