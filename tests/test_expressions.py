@@ -39,6 +39,8 @@ def test_directions():
 
 def test_the_phrase_leaves_places_out():
     assert parse("the left red mug by the door").phrase == "red mug"
+    assert parse("the mug that is red").phrase == "red mug"
+    assert parse("the mug that is on the table").phrase == "mug"
 
 
 def test_the_root_is_aligned_with_its_tokens(model):

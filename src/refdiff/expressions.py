@@ -111,6 +111,11 @@ def _referent(document):
     nouns = [token for token in words if token.pos_ in ("NOUN", "PROPN")
              and not _is_place(token) and token.lower_ not in _COLOURS]
     sentence_root = next(token for token in document if token.dep_ == "ROOT")
+    first = document[0]
+    # "donut under the cookie": a bare noun before a preposition is often tagged as a verb
+    if (len(document) > 1 and document[1].pos_ == "ADP" and first.pos_ in ("VERB", "AUX", "ADV", "X", "INTJ")
+            and not _is_place(first) and not first.lower_.endswith(("ing", "ed"))):
+        return first
     for token in nouns:
         head = token
         while head.dep_ in ("compound", "nmod", "poss") and head.head in nouns and head.head.i > head.i:
@@ -133,8 +138,13 @@ def _referent(document):
 
 
 def _phrase(document, root) -> str:
-    """The root with the words before it that describe it, places left out: "left red mug by the door" -> "red mug"."""
+    """The root with the words that describe it, places left out: "left red mug by the door" and "the mug that is red"
+    both give "red mug"."""
     words = [root.text]
+    after = document[root.i + 1 : root.i + 4]
+    if [t.lower_ for t in after[:2]] in (["that", "is"], ["that", "are"], ["which", "is"]) and len(after) == 3 and (
+            after[2].pos_ == "ADJ" or after[2].lower_ in _COLOURS | {"orange"}):
+        words.insert(0, after[2].text)
     for token in reversed(document[: root.i]):
         if token.pos_ not in ("ADJ", "NOUN", "PROPN", "NUM", "VERB", "ADV", "PART") and token.text != "-":
             break
