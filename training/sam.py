@@ -16,7 +16,7 @@ import attention
 from loop import HELD_OUT_SEED, arguments, autocast, scene_maker, shape, train
 
 SIDE, WIDTH = 256, 96
-OBJECT_POINTS, GROUND_POINTS = 6, 2
+OBJECT_POINTS, GROUND_POINTS = 3, 1
 MEAN, STD = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
 
 
@@ -100,7 +100,7 @@ def affinity(embeddings: torch.Tensor, points: torch.Tensor, masks: torch.Tensor
 
 
 def main() -> None:
-    options = arguments(__doc__.splitlines()[0], batch=4, lr=8e-4)
+    options = arguments(__doc__.splitlines()[0], batch=6, lr=8e-4)
     device = options.device
     maker = scene_maker(options.pictograms)
     model = attention.use(build()).to(device)
