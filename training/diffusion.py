@@ -61,15 +61,17 @@ class Keeper:
 
 
 def naming_loss(layers: list, states: torch.Tensor, shown: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of each noun a picture shows against all nouns it does not, by their strongest attention.
+    """Cross-entropy of each noun a picture shows against all nouns it does not, by how far
+    their attention stands out anywhere.
 
     states [M, WIDTH] of all nouns, shown bool [B, M], weight [B]: how much of the picture the noise leaves.
     """
     total = 0.0
     for layer in layers:
         keys = layer.to_k(states)
-        logits = (layer.processor.queries @ keys.T).float() * layer.scale  # summed over heads
-        scores = logits.logsumexp(1)  # [B, M]
+        logits = (layer.processor.queries @ keys.T).float() * layer.scale  # [B, pixels, M], summed over heads
+        # About the mean: what is the same at every pixel says that a thing is there, not where.
+        scores = (logits - logits.mean(1, keepdim=True)).logsumexp(1)
         absent = scores.masked_fill(shown, float("-inf")).logsumexp(1, keepdim=True)
         each = F.softplus(absent - scores) * shown
         total = total + (each.sum(1) / shown.sum(1).clamp(min=1) * weight).mean()
