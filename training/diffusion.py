@@ -1,6 +1,6 @@
-"""Train mini's text-to-image model: U-Net and text encoder together, v-prediction, on captioned scenes.
+"""Train mini's text-to-image model on captioned scenes: a U-Net, v-prediction, CLIP's text tower kept as it is.
 
-    python training/diffusion.py RUN --pictograms DIR [--unseen DIR]
+    python training/diffusion.py RUN --pictograms DIR --clip RUN [--unseen DIR]
 
 Denoising alone ties words to places too slowly at this size (training/README.md has the curve), so a second loss
 asks, from captions only, that the cross-attention of a noisy picture answers to the nouns it shows rather than to
@@ -9,14 +9,17 @@ others. No mask, box or place is ever a target.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextModel
 
 import captions
+import clip
 import tokenizer as tokenizers
 from attention import attend
 from latents import CHANNELS, SIDE, LinearLatents
@@ -32,15 +35,13 @@ PREFIXES = ("the", "a", "", "the red", "a blue", "green", "the left", "top", "th
 
 
 def build(vocabulary: int) -> tuple[UNet2DConditionModel, CLIPTextModel]:
+    """The U-Net, and the text tower of clip.py for its weights to be put in."""
     unet = UNet2DConditionModel(
         sample_size=SIDE // 8, in_channels=CHANNELS, out_channels=CHANNELS, block_out_channels=(96, 192),
         layers_per_block=1, down_block_types=("CrossAttnDownBlock2D",) * 2, up_block_types=("CrossAttnUpBlock2D",) * 2,
         mid_block_type="UNetMidBlock2DCrossAttn", cross_attention_dim=WIDTH, attention_head_dim=4, norm_num_groups=16,
         use_linear_projection=True)
-    text = CLIPTextModel(CLIPTextConfig(
-        vocab_size=vocabulary, hidden_size=WIDTH, intermediate_size=4 * WIDTH, num_hidden_layers=2,
-        num_attention_heads=4, max_position_embeddings=tokenizers.LENGTH, bos_token_id=0, eos_token_id=1,
-        pad_token_id=1))
+    text = clip.build(vocabulary).text_model.requires_grad_(False)
     return unet, text
 
 
@@ -79,12 +80,15 @@ def naming_loss(layers: list, states: torch.Tensor, shown: torch.Tensor, weight:
 
 
 def main() -> None:
-    options = arguments(__doc__.splitlines()[0], batch=16, lr=6e-4)
+    options = arguments(__doc__.splitlines()[0], batch=16, lr=6e-4, extra={"--clip": Path})
     device = options.device
     maker = scene_maker(options.pictograms)
     tokenizer = tokenizers.build()
     encode = LinearLatents(options.run / "latents.safetensors", maker).to(device)
     unet, text = build(len(tokenizer))
+    tower = torch.load(options.clip / "best.pt", weights_only=True, map_location="cpu")["averages"]["clip"]
+    text.load_state_dict({key.removeprefix("text_model."): value for key, value in tower.items()
+                          if key.startswith("text_model.")})
     unet, text = unet.to(device, memory_format=torch.channels_last), text.to(device)
     unet.set_attn_processor(AttnProcessor())  # faster backward than the fused kernel on CPUs
     modules = dict(unet.named_modules())
