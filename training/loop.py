@@ -88,13 +88,14 @@ def train(options, modules: dict[str, torch.nn.Module], loss_of: Callable[[int],
         for name, module in modules.items():
             module.load_state_dict(type(module).from_pretrained(options.start / HOMES[name]).float().state_dict())
     averages = {name: {k: v.detach().clone().float() for k, v in m.state_dict().items()} for name, m in modules.items()}
-    step, record, seconds = 0, -np.inf, 0.0
+    step, samples, record, seconds = 0, 0, -np.inf, 0.0
     last = options.run / "last.pt"
     if last.exists():
         state = torch.load(last, weights_only=True, map_location=options.device)
         for name, module in modules.items():
             module.load_state_dict(state["modules"][name])
         averages, step, record, seconds = state["averages"], state["step"], state["record"], state["seconds"]
+        samples = state.get("samples", step * options.batch)
         optimiser.load_state_dict(state["optimiser"])
     curve = options.run / "curve.csv"
     started, mean = time.monotonic(), 0.0
@@ -110,7 +111,7 @@ def train(options, modules: dict[str, torch.nn.Module], loss_of: Callable[[int],
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        step += 1
+        step, samples = step + 1, samples + options.batch
         mean += loss.item()
         keep = min(decay, (1 + step) / (10 + step))
         with torch.no_grad():
@@ -122,7 +123,7 @@ def train(options, modules: dict[str, torch.nn.Module], loss_of: Callable[[int],
                         averages[name][key].copy_(value)
         if step % every == 0 or step == options.steps:
             elapsed = seconds + time.monotonic() - started
-            row = {"step": step, "samples": step * options.batch, "minutes": round(elapsed / 60, 1),
+            row = {"step": step, "samples": samples, "minutes": round(elapsed / 60, 1),
                    "loss": round(mean / every, 5), **{k: round(float(v), 4) for k, v in measure(averages).items()}}
             mean = 0.0
             new = not curve.exists()
@@ -135,7 +136,7 @@ def train(options, modules: dict[str, torch.nn.Module], loss_of: Callable[[int],
             if row[best] > record:
                 record = row[best]
                 save({"averages": averages, "row": row}, options.run / "best.pt")
-            save({"modules": {n: m.state_dict() for n, m in modules.items()}, "averages": averages, "step": step,
+            save({"modules": {n: m.state_dict() for n, m in modules.items()}, "averages": averages, "step": step, "samples": samples,
                   "record": record, "seconds": elapsed, "optimiser": optimiser.state_dict()}, last)
 
 
