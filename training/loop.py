@@ -136,7 +136,8 @@ def train(options, modules: dict[str, torch.nn.Module], loss_of: Callable[[int],
             if row[best] > record:
                 record = row[best]
                 save({"averages": averages, "row": row}, options.run / "best.pt")
-            save({"modules": {n: m.state_dict() for n, m in modules.items()}, "averages": averages, "step": step, "samples": samples,
+            save({"modules": {n: m.state_dict() for n, m in modules.items()}, "averages": averages, "step": step,
+                  "samples": samples,
                   "record": record, "seconds": elapsed, "optimiser": optimiser.state_dict()}, last)
 
 
