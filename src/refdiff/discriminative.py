@@ -63,8 +63,8 @@ class DiscriminativeModel:
         acts here, the picture is x * P.
         """
         image = load_image(image)
-        bias = self._bias(image, expression, settings) if settings.clue_on == "masked" else None
-        return self.masked_features_of(_unit_range(image, bias), masks, settings)
+        clues = _clues(expression, settings) if settings.clue_on == "masked" else ()
+        return self.masked_features_of(biased_picture(image, clues, settings), masks, settings)
 
     def crop_features(self, image: ImageLike, masks: np.ndarray, settings: Settings,
                       expression: Expression | str | None = None) -> torch.Tensor:
@@ -73,8 +73,8 @@ class DiscriminativeModel:
         With an expression whose clue acts here, the picture is x * P * M.
         """
         image = load_image(image)
-        bias = self._bias(image, expression, settings) if settings.clue_on == "crop" else None
-        return self.crop_features_of(_unit_range(image, bias), masks, settings)
+        clues = _clues(expression, settings) if settings.clue_on == "crop" else ()
+        return self.crop_features_of(biased_picture(image, clues, settings), masks, settings)
 
     def text_feature(self, expression: Expression | str, settings: Settings) -> torch.Tensor:
         """r of Eq. 10: the mean of the unit features of the text and of the root word alone; float32 [D]."""
@@ -96,15 +96,6 @@ class DiscriminativeModel:
         ids = self.tokenizer(texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
         output = self.model.text_model(ids.input_ids.to(self.model.device)).pooler_output
         return F.normalize(self.model.text_projection(output).float(), dim=-1)
-
-    def _bias(self, image: np.ndarray, expression: Expression | str | None, settings: Settings) -> np.ndarray | None:
-        if expression is None:
-            return None
-        if isinstance(expression, str):
-            expression = parse(expression, settings.root_rule, settings.clue_rule)
-        if not expression.direction:
-            return None
-        return positional_bias(*image.shape[:2], expression.direction, settings.clue_rule == "release")
 
     @torch.inference_mode()
     def masked_features_of(self, picture: np.ndarray, masks: np.ndarray, settings: Settings) -> torch.Tensor:
@@ -194,10 +185,19 @@ def _aspect(cut: np.ndarray, side: int) -> torch.Tensor:
     return torch.from_numpy(np.array(resized)).permute(2, 0, 1).float() / 255
 
 
-def _unit_range(image: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
-    """Eq. 6: x * P as float32 [H, W, 3] in [0, 1]."""
+def biased_picture(image: np.ndarray, clues: Iterable[Direction], settings: Settings) -> np.ndarray:
+    """Eq. 6: x * P as float32 [H, W, 3] in [0, 1]; the plain picture without clues."""
     picture = image.astype(np.float32) / 255
-    return picture if bias is None else picture * bias[..., None]
+    clues = tuple(clues)
+    if not clues:
+        return picture
+    return picture * positional_bias(*image.shape[:2], clues, settings.clue_rule == "release")[..., None]
+
+
+def _clues(expression: Expression | str | None, settings: Settings) -> tuple[Direction, ...]:
+    if isinstance(expression, str):
+        expression = parse(expression, settings.root_rule, settings.clue_rule)
+    return () if expression is None else expression.direction
 
 
 def _masked_block(layer, tokens: torch.Tensor, grid: torch.Tensor, inside: torch.Tensor):

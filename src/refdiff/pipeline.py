@@ -15,9 +15,9 @@ from PIL import Image
 
 from . import matching
 from .bundle import Bundle, find_bundle
-from .discriminative import DiscriminativeModel, positional_bias
+from .discriminative import DiscriminativeModel, biased_picture, positional_bias
 from .errors import InputError
-from .expressions import Direction, Expression, parse
+from .expressions import Expression, parse
 from .generative import CorrelationMap, GenerativeModel, correlation_map
 from .images import ImageLike, load_image
 from .masks import boxes, to_rle
@@ -177,23 +177,17 @@ class EncodedImage:
         """s^D of Eq. 10 over v of Eq. 7, and what the clue adds; float32 [N]."""
         model, clues = self.model.discriminative, expression.direction
         seen = lambda where: clues if settings.clue_on == where else ()  # noqa: E731
+        picture = lambda where: biased_picture(self.image, where, settings)  # noqa: E731
         common = (id(masks), settings.clip_layer, settings.clue_rule)
         masked = self._once(("masked", *common, seen("masked"), settings.clip_side),
-                            lambda: model.masked_features_of(self._biased(seen("masked"), settings), masks, settings))
+                            lambda: model.masked_features_of(picture(seen("masked")), masks, settings))
         crops = self._once(("crops", *common, seen("crop"), settings.crop, settings.crop_side),
-                           lambda: model.crop_features_of(self._biased(seen("crop"), settings), masks, settings))
+                           lambda: model.crop_features_of(picture(seen("crop")), masks, settings))
         scores = (settings.beta * masked @ texts[0] + (1 - settings.beta) * crops @ texts[1]).cpu()
         if clues and settings.clue_weight:
             bias = positional_bias(*self.size, clues, settings.clue_rule == "release")
             scores = scores + settings.clue_weight * matching.inside_means(bias, masks)
         return scores
-
-    def _biased(self, clues: tuple[Direction, ...], settings: Settings) -> np.ndarray:
-        """Eq. 6: x * P, float32 [H, W, 3] in [0, 1]."""
-        picture = self.image.astype(np.float32) / 255
-        if not clues:
-            return picture
-        return picture * positional_bias(*self.size, clues, settings.clue_rule == "release")[..., None]
 
     def _answer(self, expression: Expression, correlation: torch.Tensor | None,
                 texts: tuple[torch.Tensor, torch.Tensor] | None, variant: Variant, settings: Settings) -> Segmentation:
