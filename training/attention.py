@@ -1,7 +1,10 @@
 """Attention whose backward pass is fast on CPUs, for training only; torch's fused kernel is slow there."""
 
+from types import MethodType
+
 import torch
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.sam.modeling_sam import SamVisionAttention
 
 NAME = "refdiff-training"
 
@@ -25,4 +28,14 @@ def use(model: torch.nn.Module) -> torch.nn.Module:
     for module in model.modules():
         if hasattr(getattr(module, "config", None), "_attn_implementation"):
             module.config._attn_implementation = NAME
+        if isinstance(module, SamVisionAttention):
+            module.forward = MethodType(_sam_forward, module)
     return model
+
+
+def _sam_forward(self, hidden_states: torch.Tensor, **_):
+    """SAM's self-attention [B, h, w, C] without relative positions; the library's takes its softmax in float32."""
+    qkv = self.qkv(hidden_states).flatten(1, 2).unflatten(-1, (3, self.num_attention_heads, -1))
+    query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+    mixed = attend(self, query, key, value, scaling=self.scale)[0]
+    return self.proj(mixed.flatten(2).unflatten(1, hidden_states.shape[1:3])), None

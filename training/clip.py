@@ -28,7 +28,8 @@ STD = torch.tensor([0.26862954, 0.26130258, 0.27577711])[:, None, None]
 
 
 def build(vocabulary: int) -> CLIPModel:
-    tower = dict(hidden_size=WIDTH, intermediate_size=4 * WIDTH, num_attention_heads=4, projection_dim=128)
+    tower = dict(hidden_act="gelu", hidden_size=WIDTH, intermediate_size=4 * WIDTH, num_attention_heads=4,
+                 projection_dim=128)
     config = CLIPConfig(
         text_config=dict(tower, vocab_size=vocabulary, num_hidden_layers=3, bos_token_id=0, eos_token_id=1,
                          pad_token_id=1, max_position_embeddings=tokenizers.LENGTH),

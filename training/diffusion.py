@@ -9,6 +9,7 @@ others. No mask, box or place is ever a target.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +24,14 @@ import clip
 import tokenizer as tokenizers
 from attention import attend
 from latents import CHANNELS, SIDE, LinearLatents
-from loop import HELD_OUT_SEED, arguments, autocast, letterboxed, scene_maker, shape, train
+from loop import HELD_OUT_SEED, arguments, autocast, letterboxed, ramp, scene_maker, shape, train
 from refdiff.generative import read_attention
 
-LAYERS = ["down_blocks.0.attentions.0.transformer_blocks.0.attn2",
-          "up_blocks.1.attentions.0.transformer_blocks.0.attn2",
+LAYERS = ["up_blocks.1.attentions.0.transformer_blocks.0.attn2",
           "up_blocks.1.attentions.1.transformer_blocks.0.attn2"]
 WIDTH = 192
+RAMP = 6000  # steps
+PEAK = 8  # cells: about a small object's area
 NAMING = 1.0  # weight of the second loss
 PREFIXES = ("the", "a", "", "the red", "a blue", "green", "the left", "top", "the big")
 
@@ -38,8 +40,8 @@ def build(vocabulary: int) -> tuple[UNet2DConditionModel, CLIPTextModel]:
     """The U-Net, and the text tower of clip.py for its weights to be put in."""
     unet = UNet2DConditionModel(
         sample_size=SIDE // 8, in_channels=CHANNELS, out_channels=CHANNELS, block_out_channels=(96, 192),
-        layers_per_block=1, down_block_types=("CrossAttnDownBlock2D",) * 2, up_block_types=("CrossAttnUpBlock2D",) * 2,
-        mid_block_type="UNetMidBlock2DCrossAttn", cross_attention_dim=WIDTH, attention_head_dim=4, norm_num_groups=16,
+        layers_per_block=1, down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        mid_block_type="UNetMidBlock2D", cross_attention_dim=WIDTH, attention_head_dim=2, norm_num_groups=16,
         use_linear_projection=True)
     text = clip.build(vocabulary).text_model.requires_grad_(False)
     return unet, text
@@ -71,8 +73,9 @@ def naming_loss(layers: list, states: torch.Tensor, shown: torch.Tensor, weight:
     for layer in layers:
         keys = layer.to_k(states)
         logits = (layer.processor.queries @ keys.T).float() * layer.scale  # [B, pixels, M], summed over heads
-        # About the mean: what is the same at every pixel says that a thing is there, not where.
-        scores = (logits - logits.mean(1, keepdim=True)).logsumexp(1)
+        # About the mean: what is the same at every pixel says that a thing is there, not where. The mean of the
+        # greatest few rather than a log-sum-exp, whose gradient vanishes while a map is still flat.
+        scores = logits.topk(PEAK, 1).values.mean(1) - logits.mean(1)
         absent = scores.masked_fill(shown, float("-inf")).logsumexp(1, keepdim=True)
         each = F.softplus(absent - scores) * shown
         total = total + (each.sum(1) / shown.sum(1).clamp(min=1) * weight).mean()
@@ -105,8 +108,16 @@ def main() -> None:
         pixels = np.stack([letterboxed(scene, SIDE) for scene in scenes])
         return torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
+    @cache
+    def named(prefix: str) -> torch.Tensor:
+        """Every noun's state after the prefix [M, WIDTH]."""
+        with torch.no_grad():
+            ids = tokens([f"{prefix} {noun}" for noun in captions.NOUNS], padding=True)
+            return text(ids).last_hidden_state[:, 1 + len(prefix.split())]
+
     def loss_of(step: int) -> torch.Tensor:
         scenes, texts = [], []
+        maker.difficulty = ramp(step, RAMP)
         for i in range(options.batch):
             rng = np.random.default_rng((step, i))
             scenes.append(maker.make(rng, *shape(rng, SIDE)))
@@ -123,9 +134,7 @@ def main() -> None:
         with autocast(device):
             states = text(tokens(texts)).last_hidden_state
             predicted = denoise(noisy, t, encoder_hidden_states=states).sample
-            prefix = PREFIXES[step % len(PREFIXES)]
-            named = text(tokens([f"{prefix} {noun}" for noun in captions.NOUNS], padding=True)).last_hidden_state
-            naming = naming_loss(layers, named[:, 1 + len(prefix.split())], shown.to(device),
+            naming = naming_loss(layers, named(PREFIXES[step % len(PREFIXES)]), shown.to(device),
                                  schedule.alphas_cumprod.to(device)[t])
         return F.mse_loss(predicted.float(), schedule.get_velocity(clean, noise, t)) + NAMING * naming
 

@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
-SIDE, BLOCK, CHANNELS = 128, 8, 8
+SIDE, BLOCK, CHANNELS = 128, 8, 16
 _SCALE_POWER = 0.4  # 0 would whiten; 1 would keep the components' own scales
 
 
 class LinearLatents(torch.nn.Module):
-    """pixels float32 [B, 3, H, W] in [-1, 1] -> latents float32 [B, 8, H/8, W/8]; kept in `path` once learnt."""
+    """pixels float32 [B, 3, H, W] in [-1, 1] -> latents float32 [B, 16, H/8, W/8]; kept in `path` once learnt."""
 
     def __init__(self, path: Path, maker=None):
         super().__init__()

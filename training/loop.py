@@ -51,6 +51,11 @@ def scene_maker(pictograms: Path, held_out: bool = False) -> SceneMaker:
     return (SceneMaker if held_out else StyledMaker)(load_pictograms(pictograms), chosen)
 
 
+def ramp(step: int, steps: int) -> float:
+    """The share of hard scenes: from plain ones only to all of them over the first `steps` steps."""
+    return min(1.0, step / steps)
+
+
 def autocast(device: str):
     """bf16 where the processor has it; ordinary precision elsewhere."""
     fast = device != "cpu" or torch.cpu._is_avx512_bf16_supported()

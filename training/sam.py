@@ -13,19 +13,21 @@ import torch.nn.functional as F
 from transformers import SamConfig, SamModel
 
 import attention
-from loop import HELD_OUT_SEED, arguments, autocast, scene_maker, shape, train
+from loop import HELD_OUT_SEED, arguments, autocast, ramp, scene_maker, shape, train
 
-SIDE, WIDTH = 256, 96
+SIDE, WIDTH = 192, 96
 OBJECT_POINTS, GROUND_POINTS = 3, 1
+RAMP = 3000  # steps
 MEAN, STD = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
 
 
 def build() -> SamModel:
     return SamModel(SamConfig(
         vision_config=dict(
-            image_size=SIDE, patch_size=8, hidden_size=128, mlp_dim=512, num_hidden_layers=6, num_attention_heads=4,
-            output_channels=WIDTH, window_size=8, global_attn_indexes=[2, 5],
+            image_size=SIDE, patch_size=8, hidden_size=128, mlp_dim=512, num_hidden_layers=6, num_attention_heads=2,
+            output_channels=WIDTH, window_size=0, global_attn_indexes=list(range(6)),
             num_pos_feats=WIDTH // 2, use_rel_pos=False,
+            initializer_range=0.02,  # the library's 1e-10 suits only weights that are loaded
             scale=1.0),  # of the random frequencies of positions; the library's default of 64 hides where a point lies
         prompt_encoder_config=dict(hidden_size=WIDTH, image_size=SIDE, patch_size=8),
         mask_decoder_config=dict(hidden_size=WIDTH, mlp_dim=384, num_attention_heads=4, iou_head_hidden_dim=96),
@@ -107,6 +109,7 @@ def main() -> None:
 
     def loss_of(step: int) -> torch.Tensor:
         scenes, asked = [], []
+        maker.difficulty = ramp(step, RAMP)
         for i in range(options.batch):
             rng = np.random.default_rng((step, i, 1))
             scenes.append(maker.make(rng, *shape(rng, SIDE)))
@@ -125,7 +128,7 @@ def main() -> None:
         probe.load_state_dict(averages["sam"])
         return {key + name: value for key, test in tests.items() for name, value in point_figures(probe, test).items()}
 
-    train(options, {"sam": model}, loss_of, measure, every=500, best="chosen_iou")
+    train(options, {"sam": model}, loss_of, measure, every=250, best="chosen_iou", weight_decay=0.05)
 
 
 def test_set(maker, count: int = 60):

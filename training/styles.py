@@ -13,9 +13,22 @@ _TO_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class StyledMaker(SceneMaker):
-    """Draws some objects in changed colours, with an outline, or flattened to a few shades."""
+    """Draws some objects in changed colours, with an outline, or flattened to a few shades.
+
+    `difficulty` in [0, 1] is the share of objects drawn so, or tinted, turned or small, and of grounds that are not
+    plain; the rest are large, upright and in their own colours. Recipes raise it from 0 to 1.
+    """
+
+    difficulty = 1.0
+
+    def background(self, rng, height: int, width: int) -> np.ndarray:
+        if rng.random() < self.difficulty:
+            return super().background(rng, height, width)
+        return np.broadcast_to(rng.integers(0, 256, 3).astype(np.uint8), (height, width, 3)).copy()
 
     def _sprite(self, rng, pictogram: Pictogram, side: int, count: int) -> tuple[np.ndarray, str | None]:
+        if rng.random() >= self.difficulty:
+            return self._plain_sprite(rng, pictogram, side, count)
         pixels, colour = super()._sprite(rng, pictogram, side, count)
         if rng.random() < 0.25:
             tinted = colour != pictogram.colour
@@ -25,6 +38,18 @@ class StyledMaker(SceneMaker):
         if rng.random() < 0.25:
             pixels = outlined(rng, pixels)
         return pixels, colour
+
+    @staticmethod
+    def _plain_sprite(rng, pictogram: Pictogram, side: int, count: int) -> tuple[np.ndarray, str | None]:
+        longer = side * rng.uniform(0.8, 1.1) * (0.75, 0.55, 0.48, 0.42, 0.38)[count - 1]
+        picture = Image.fromarray(pictogram.pixels)
+        if rng.random() < 0.5:
+            picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        scale = longer / max(picture.size)
+        picture = picture.resize([max(6, round(extent * scale)) for extent in picture.size],
+                                 Image.Resampling.BILINEAR, reducing_gap=2.0)
+        box = picture.getchannel("A").point(lambda a: 255 * (a >= 128)).getbbox()
+        return np.asarray(picture.crop(box) if box else picture), pictogram.colour
 
 
 def recoloured(rng, pixels: np.ndarray) -> np.ndarray:
