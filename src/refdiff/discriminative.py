@@ -92,10 +92,15 @@ class DiscriminativeModel:
         return mean, mean if settings.crop_text == "mean" else whole
 
     def _encode_texts(self, texts: list[str]) -> torch.Tensor:
+        return F.normalize(self.raw_text_features(texts), dim=-1)
+
+    @torch.inference_mode()
+    def raw_text_features(self, texts: list[str]) -> torch.Tensor:
+        """CLIP's features of texts as they are, one batch: float32 [B, D], not normalised."""
         length = min(self.tokenizer.model_max_length, self.model.config.text_config.max_position_embeddings)
         ids = self.tokenizer(texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
         output = self.model.text_model(ids.input_ids.to(self.model.device)).pooler_output
-        return F.normalize(self.model.text_projection(output).float(), dim=-1)
+        return self.model.text_projection(output).float()
 
     @torch.inference_mode()
     def masked_features_of(self, picture: np.ndarray, masks: np.ndarray, settings: Settings) -> torch.Tensor:
@@ -109,7 +114,7 @@ class DiscriminativeModel:
             pixels = F.interpolate(pixels, size=[max(self.patch, extent) for extent in pixels.shape[-2:]],
                                    mode="bilinear")
         vision = self.model.vision_model
-        grid, rows, columns = self._patches(self._normalise(pixels))
+        grid, rows, columns = self.patches(self._normalise(pixels))
         inside = F.interpolate(torch.from_numpy(masks)[:, None].float(), size=(rows, columns))[:, 0].flatten(1) > 0
         inside = inside.to(grid.device)
         tokens = vision.embeddings.class_embedding + vision.embeddings.position_embedding.weight[0]
@@ -144,7 +149,7 @@ class DiscriminativeModel:
     def plain_features(self, pixels: torch.Tensor, settings: Settings) -> torch.Tensor:
         """f of Eq. 7: the ordinary encoder on float32 [B, 3, h, w] in [0, 1]; float32 [B, D], unit length."""
         vision = self.model.vision_model
-        grid, _, _ = self._patches(self._normalise(pixels))
+        grid, _, _ = self.patches(self._normalise(pixels))
         first = vision.embeddings.class_embedding + vision.embeddings.position_embedding.weight[0]
         hidden = vision.pre_layrnorm(torch.cat([first.expand(len(grid), 1, -1), grid], dim=1))
         for layer in vision.encoder.layers[: len(vision.encoder.layers) + 1 + settings.clip_layer]:
@@ -156,7 +161,7 @@ class DiscriminativeModel:
         mean, std = (torch.tensor(values, device=pixels.device)[:, None, None] for values in (MEAN, STD))
         return ((pixels - mean) / std).to(self.model.dtype)
 
-    def _patches(self, pixels: torch.Tensor) -> tuple[torch.Tensor, int, int]:
+    def patches(self, pixels: torch.Tensor) -> tuple[torch.Tensor, int, int]:
         """Patch embeddings with positions [B, rows * columns, width], rows, columns."""
         embeddings = self.model.vision_model.embeddings
         grid = embeddings.patch_embedding(pixels)
