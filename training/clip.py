@@ -192,7 +192,7 @@ def main() -> None:
                 for name, value in naming_figures(probe, tokens, test).items()}
 
     train(options, {"clip": model}, loss_of, measure, every=500, best="noun", warmup=300, betas=(0.9, 0.98),
-          weight_decay=0.05, decay=0.998)
+          weight_decay=0.05, decay=0.998, muon=1.5e-3)
 
 
 def test_set(maker, count: int = 400):

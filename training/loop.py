@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from muon import Muon, split
 from refdiff.datasets.drawing import Scene, SceneMaker, load_photographs, load_pictograms
 from styles import StyledMaker
 
@@ -81,14 +82,19 @@ def shape(rng: np.random.Generator, side: int) -> tuple[int, int]:
 
 def train(options, modules: dict[str, torch.nn.Module], loss_of: Callable[[int], torch.Tensor],
           measure: Callable[[dict], dict[str, float]], every: int, best: str, decay: float = 0.999,
-          warmup: int = 200, betas=(0.9, 0.99), weight_decay: float = 0.01) -> None:
+          warmup: int = 200, betas=(0.9, 0.99), weight_decay: float = 0.01, muon: float = 0.0) -> None:
     """Run until `steps` or `minutes`; every `every` steps measure the averaged weights and save.
 
     `loss_of(step)` draws its own batch, seeded by the step. `measure(averages)` gives held-out figures; the
     weights with the greatest `best` are kept in best.pt (plain tensors), the state to go on from in last.pt.
+    `muon` is the rate of inner matrices where they are trained by Muon; AdamW has the rest.
     """
     parameters = [p for module in modules.values() for p in module.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, lr=options.lr, betas=betas, weight_decay=weight_decay, fused=True)
+    inner, rest = split(modules) if muon else ([], parameters)
+    optimisers = [torch.optim.AdamW(rest, lr=options.lr, betas=betas, weight_decay=weight_decay, fused=True)]
+    if muon:
+        optimisers.append(Muon(inner, lr=muon, weight_decay=weight_decay))
+    rates = [(group, group["lr"]) for optimiser in optimisers for group in optimiser.param_groups]
     if options.start and not (options.run / "last.pt").exists():
         for name, module in modules.items():
             module.load_state_dict(type(module).from_pretrained(options.start / HOMES[name]).float().state_dict())
@@ -101,21 +107,23 @@ def train(options, modules: dict[str, torch.nn.Module], loss_of: Callable[[int],
             module.load_state_dict(state["modules"][name])
         averages, step, record, seconds = state["averages"], state["step"], state["record"], state["seconds"]
         samples = state.get("samples", step * options.batch)
-        optimiser.load_state_dict(state["optimiser"])
+        for optimiser, kept in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(kept)
     curve = options.run / "curve.csv"
     started, mean = time.monotonic(), 0.0
     anneal_from = options.steps - options.anneal
     while step < options.steps and time.monotonic() - started < options.minutes * 60:
-        rate = options.lr * min(1.0, (step + 1) / warmup)
+        share = min(1.0, (step + 1) / warmup)
         if options.anneal and step >= anneal_from:
-            rate *= (options.steps - step) / options.anneal
-        for group in optimiser.param_groups:
-            group["lr"] = rate
+            share *= (options.steps - step) / options.anneal
+        for group, rate in rates:
+            group["lr"] = rate * share
         loss = loss_of(step)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        for optimiser in optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
         step, samples = step + 1, samples + options.batch
         mean += loss.item()
         keep = min(decay, (1 + step) / (10 + step))
@@ -143,7 +151,7 @@ def train(options, modules: dict[str, torch.nn.Module], loss_of: Callable[[int],
                 save({"averages": averages, "row": row}, options.run / "best.pt")
             save({"modules": {n: m.state_dict() for n, m in modules.items()}, "averages": averages, "step": step,
                   "samples": samples,
-                  "record": record, "seconds": elapsed, "optimiser": optimiser.state_dict()}, last)
+                  "record": record, "seconds": elapsed, "optimisers": [o.state_dict() for o in optimisers]}, last)
 
 
 def save(state: dict, path: Path) -> None:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,11 @@ from .settings import PRESETS, Settings
 FORMAT = 1
 EMBEDDED = Path(__file__).parent / "bundles"
 PARTS = ("diffusion", "clip", "sam")
+RIVAL = "rival_clip"  # the CLIP of Yu et al., only looked for when one of their methods runs
 # The files each part needs, as folders that must hold a config and safetensors, and files that must exist.
-_MODELS = {"diffusion": ("unet", "vae", "text_encoder"), "clip": ("",), "sam": ("",)}
-_FILES = {"diffusion": ("scheduler/scheduler_config.json",), "clip": (), "sam": ()}
-_TOKENIZERS = {"diffusion": "tokenizer", "clip": ""}
+_MODELS = {"diffusion": ("unet", "vae", "text_encoder"), "clip": ("",), "sam": ("",), RIVAL: ("",)}
+_FILES = {"diffusion": ("scheduler/scheduler_config.json",)}
+_TOKENIZERS = {"diffusion": "tokenizer", "clip": "", RIVAL: ""}
 # Full-precision safetensors and the small files; no pickles, no other frameworks, no half-precision twins.
 _PATTERNS = {
     "diffusion": ["model_index.json", "scheduler/*.json", "tokenizer/*", "unet/config.json", "vae/config.json",
@@ -32,6 +34,7 @@ _PATTERNS = {
                   "vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"],
     "clip": ["*.json", "merges.txt", "model.safetensors"],
     "sam": ["*.json", "model*.safetensors"],
+    RIVAL: ["*.json", "merges.txt", "model.safetensors"],
 }
 _PICKLES = ["*.bin", "*.ckpt", "*.pt", "*.pth", "*.pkl", "*.msgpack", "*.h5", "*.onnx*"]
 
@@ -43,6 +46,7 @@ _SD15 = {
                   "revision": "451f4fe16113bff5a5d2269ed5ad43b0592e9a14"},
     "sam": {"repo": "facebook/sam-vit-huge", "revision": "87aecf0df4ce6b30cd7de76e87673c49644bdf67"},
     "clip": {"repo": "openai/clip-vit-base-patch16", "revision": "57c216476eefef5ab752ec549e440a49ae4ae5f3"},
+    RIVAL: {"repo": "openai/clip-vit-base-patch32"},
 }
 
 
@@ -57,7 +61,8 @@ class Domain:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle that was found: where its parts are and which settings suit it."""
+    """A bundle that was found: where its parts are (`rival` finds the rivals' CLIP, if it has one) and which
+    settings suit it."""
 
     name: str
     parts: dict[str, Path]
@@ -65,6 +70,7 @@ class Bundle:
     tuned: dict[str, Any]
     domain: Domain
     licence: str
+    rival: Callable[[], Path] | None = None
 
     def settings(self, preset: str | None = None) -> Settings:
         """The bundle's own settings, or a preset at the bundle's sizes. Raises RefDiffError for an unknown preset."""
@@ -147,19 +153,9 @@ def _from_manifest(manifest: dict[str, Any], folder: Path | None, download: bool
     name = str(manifest.get("name", folder.name if folder else "bundle"))
     parts: dict[str, Path] = {}
     for part in PARTS:
-        where = manifest.get(part)
-        if where is None:
-            continue
-        if isinstance(where, dict) and isinstance(where.get("repo"), str):
-            path = _snapshot(name, where["repo"], str(where.get("revision", "main")), part, download)
-        elif isinstance(where, str) and folder is not None:
-            path = (folder / where).resolve()
-            if not path.is_relative_to(folder.resolve()):
-                raise BundleError(f"The bundle {name} points outside its own folder for {part}.")
-        else:
-            raise BundleError(f"The bundle {name} names {part} neither as a folder nor as a Hub repository.")
-        _check_part(part, path, name)
-        parts[part] = path
+        if manifest.get(part) is not None:
+            parts[part] = _locate(part, manifest[part], name, folder, download)
+    rival = manifest.get(RIVAL)
     domain = manifest.get("domain", {})
     known = {field.name for field in dataclasses.fields(Settings)}
     for key in ("geometry", "settings"):
@@ -169,7 +165,22 @@ def _from_manifest(manifest: dict[str, Any], folder: Path | None, download: bool
     return Bundle(
         name=name, parts=parts, geometry=dict(manifest.get("geometry", {})), tuned=dict(manifest.get("settings", {})),
         domain=Domain(frozenset(domain.get("nouns", ())), float(domain.get("low_score", "-inf"))),
-        licence=str(manifest.get("licence", "")))
+        licence=str(manifest.get("licence", "")),
+        rival=rival and functools.partial(_locate, RIVAL, rival, name, folder, download))
+
+
+def _locate(part: str, where: Any, bundle: str, folder: Path | None, download: bool) -> Path:
+    """The folder of a part that a manifest names as a sub-folder or as a Hub repository."""
+    if isinstance(where, dict) and isinstance(where.get("repo"), str):
+        path = _snapshot(bundle, where["repo"], str(where.get("revision", "main")), part, download)
+    elif isinstance(where, str) and folder is not None:
+        path = (folder / where).resolve()
+        if not path.is_relative_to(folder.resolve()):
+            raise BundleError(f"The bundle {bundle} points outside its own folder for {part}.")
+    else:
+        raise BundleError(f"The bundle {bundle} names {part} neither as a folder nor as a Hub repository.")
+    _check_part(part, path, bundle)
+    return path
 
 
 def _snapshot(bundle: str, repository: str, revision: str, part: str | None, download: bool) -> Path:
@@ -221,7 +232,7 @@ def _missing(part: str, folder: Path) -> list[str]:
         if not any(place.glob("*.safetensors")):
             pickled = any(place.glob("*.bin")) or any(place.glob("*.ckpt"))
             missing.append(f"{sub}/*.safetensors".lstrip("/") + (" (the weights there are pickles)" if pickled else ""))
-    missing += [file for file in _FILES[part] if not (folder / file).is_file()]
+    missing += [file for file in _FILES.get(part, ()) if not (folder / file).is_file()]
     if part in _TOKENIZERS:
         place = folder / _TOKENIZERS[part]
         if not ((place / "tokenizer.json").is_file()

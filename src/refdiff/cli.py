@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import __version__
+from . import __version__, cli_research
 from .errors import InputError, RefDiffError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     segment = commands.add_parser("segment", help="write the mask of what an expression points at")
     segment.add_argument("words", nargs="+", metavar="IMAGE... EXPRESSION...",
                          help="pictures (files, or a folder of them), then expressions")
-    _model_options(segment)
+    model_options(segment)
     segment.add_argument("--variant", default="full", choices=("full", "g", "gs", "ds"),
                          help="full: all; g: diffusion alone; gs: diffusion + SAM; ds: CLIP + SAM (default: full)")
     segment.add_argument("--proposals", metavar="FILE", help="JSON of COCO RLE masks to use instead of SAM's")
@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     attention = commands.add_parser("attention", help="draw the map of every token, the root marked")
     attention.add_argument("image", metavar="IMAGE")
     attention.add_argument("expression", metavar="EXPRESSION")
-    _model_options(attention)
+    model_options(attention)
     attention.add_argument("--out", metavar="FILE", type=Path, default=Path("attention.png"),
                            help="the sheet to write (default: attention.png)")
     attention.set_defaults(run=_attention)
@@ -89,10 +89,13 @@ def _parser() -> argparse.ArgumentParser:
     models.add_argument("action", nargs="?", choices=("list", "download", "check"), default="list")
     models.add_argument("name", nargs="?", help="mini, sd15, a folder, or a Hub id")
     models.set_defaults(run=_models)
+
+    cli_research.add_commands(commands, model_options)
     return parser
 
 
-def _model_options(parser: argparse.ArgumentParser) -> None:
+def model_options(parser: argparse.ArgumentParser) -> None:
+    """Options of every command that runs a model."""
     parser.add_argument("--model", default="mini", help="mini, sd15, a bundle folder, or a Hub id (default: mini)")
     parser.add_argument("--preset", choices=("paper", "official"), help="settings of the paper or of its release")
     parser.add_argument("--set", dest="changes", action="append", default=[], metavar="NAME=VALUE",
@@ -101,7 +104,8 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="of the diffusion noise (default: 0)")
 
 
-def _load(options: argparse.Namespace) -> RefDiff:
+def load_model(options: argparse.Namespace) -> RefDiff:
+    """The model that `model_options` chose. Raises InputError for a device that is not there."""
     import torch
 
     from .pipeline import RefDiff
@@ -165,7 +169,7 @@ def _segment(options: argparse.Namespace) -> int:
         check_expression(expression)
     if len(pictures) == 1:
         load_image(pictures[0])  # before the models are loaded: a wrong path should fail at once
-    model = _load(options)
+    model = load_model(options)
     if out:
         out.mkdir(parents=True, exist_ok=True)
     rows, failed = [], 0
@@ -238,7 +242,7 @@ def _attention(options: argparse.Namespace) -> int:
     load_image(options.image)
     if not _is_picture(options.out.name):
         raise InputError(f"--out must name a picture such as attention.png, not {options.out}.")
-    scene = _load(options).encode(options.image)
+    scene = load_model(options).encode(options.image)
     correlation = scene.correlation(options.expression)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     attention_sheet(scene.image, correlation).save(options.out)

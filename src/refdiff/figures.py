@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
@@ -42,6 +44,16 @@ def heat_overlay(image: np.ndarray, values: np.ndarray) -> Image.Image:
     return Image.fromarray((grey * (1 - weight) + heat(values) * weight).astype(np.uint8))
 
 
+def proposals_picture(image: np.ndarray, masks: np.ndarray) -> Image.Image:
+    """Every proposal in a colour of its own (masks bool [N, H, W]) over the grey picture (uint8 [H, W, 3]), small
+    ones on top."""
+    shown = np.repeat(image.mean(-1, keepdims=True), 3, axis=-1)
+    hues = np.random.default_rng(0).uniform(40, 255, (len(masks), 3))
+    for i in sorted(range(len(masks)), key=lambda i: -int(masks[i].sum())):
+        shown[masks[i]] = 0.4 * shown[masks[i]] + 0.6 * hues[i]
+    return Image.fromarray(shown.astype(np.uint8))
+
+
 def labelled(picture: Image.Image, text: str, marked: bool = False) -> Image.Image:
     """The picture with a line of text above it; marked in colour and framed."""
     font = ImageFont.load_default(size=max(13, round(picture.width / 26)))
@@ -69,11 +81,18 @@ def grid(pictures: list[Image.Image], columns: int, gap: int = 8) -> Image.Image
     return sheet
 
 
+def _resized(picture: Image.Image, width: int) -> Image.Image:
+    return picture.resize((width, max(1, round(width * picture.height / picture.width))))
+
+
+def comparison_sheet(panels: list[tuple[str, Image.Image]], width: int = 300) -> Image.Image:
+    """Labelled pictures of one shape side by side (the paper's Figures 2 to 4)."""
+    return grid([labelled(_resized(picture, width), label) for label, picture in panels], columns=4)
+
+
 def attention_sheet(image: np.ndarray, correlation: CorrelationMap, width: int = 260) -> Image.Image:
     """The picture and every token's map (the paper's Figure 5); the root's are framed."""
-    def small(picture: Image.Image) -> Image.Image:
-        return picture.resize((width, max(1, round(width * picture.height / picture.width))))
-
+    small = functools.partial(_resized, width=width)
     pictures = [labelled(small(Image.fromarray(image)), "picture")]
     for i, (token, values) in enumerate(zip(correlation.tokens, correlation.per_token, strict=True)):
         name = {0: "[start]", len(correlation.tokens) - 1: "[end]"}.get(i, token)

@@ -24,6 +24,7 @@ from .masks import boxes, to_rle
 from .proposals import Proposals, load_proposals
 from .segmentor import Segmentor
 from .settings import Settings, Variant
+from .timing import Stopwatch
 
 _SIDE = ThreadPoolExecutor(1, thread_name_prefix="segmentor")
 _EXPRESSIONS_AT_ONCE = 16
@@ -33,8 +34,10 @@ _SEGMENTOR_SETTINGS = ("points_per_side", "iou_threshold", "stability_threshold"
 
 @dataclass(frozen=True)
 class Candidate:
-    """One proposal: `mask` bool [H, W], its `score` (Eq. 1) and the parts of it that the variant uses."""
+    """One proposal: its `index` among them, `mask` bool [H, W], its `score` (Eq. 1) and the parts of it that the
+    variant uses."""
 
+    index: int
     mask: np.ndarray
     score: float
     generative: float | None
@@ -90,6 +93,7 @@ class EncodedImage:
 
     def __init__(self, model: RefDiff, image: np.ndarray, settings: Settings, proposals: Proposals | None):
         self.model, self.image, self.settings = model, image, settings
+        self.watch = Stopwatch(model.device)
         self._given = proposals
         self._kept: dict[tuple, Any] = {}
 
@@ -121,7 +125,8 @@ class EncodedImage:
         maps = self._maps(parsed, settings) if variant != "ds" else [None] * len(parsed)
         texts = [None] * len(parsed)
         if variant in ("full", "ds") and parsed:
-            texts = list(zip(*self.model.discriminative.text_features(parsed, settings), strict=True))
+            with self.watch("text"):
+                texts = list(zip(*self.model.discriminative.text_features(parsed, settings), strict=True))
         return [self._answer(*each, variant, settings) for each in zip(parsed, maps, texts, strict=True)]
 
     def correlation(self, expression: str, settings: Settings | None = None) -> CorrelationMap:
@@ -148,28 +153,39 @@ class EncodedImage:
             self._proposals(settings)
 
     def _proposals(self, settings: Settings) -> Future[Proposals]:
-        key = ("proposals", *(getattr(settings, name) for name in _SEGMENTOR_SETTINGS))
-        return self._once(key, lambda: _SIDE.submit(
-            lambda: Proposals.of(self.model.segmentor.generate(self.image, settings).masks, "segmentor")))
+        def generate() -> Proposals:
+            segmentor = self.model.segmentor
+            with self.watch("segmentor"):
+                return Proposals.of(segmentor.generate(self.image, settings).masks, "segmentor")
 
-    def _once(self, key: tuple, make: Callable[[], Any]) -> Any:
+        key = ("proposals", *(getattr(settings, name) for name in _SEGMENTOR_SETTINGS))
+        return self.once(key, lambda: _SIDE.submit(generate))
+
+    def once(self, key: tuple, make: Callable[[], Any]) -> Any:
+        """What `make` gave for this key the first time: for what depends on the picture and its proposals alone."""
         if key not in self._kept:
             self._kept[key] = make()
         return self._kept[key]
 
     def _latents(self, settings: Settings) -> torch.Tensor:
-        return self._once(("latents", settings.image_size, settings.seed),
-                          lambda: self.model.generative.encode_image(self.image, settings))
+        def encode() -> torch.Tensor:
+            generative = self.model.generative
+            with self.watch("latent"):
+                return generative.encode_image(self.image, settings)
+
+        return self.once(("latents", settings.image_size, settings.seed), encode)
 
     def _maps(self, expressions: list[Expression], settings: Settings) -> list[torch.Tensor]:
         """c of Eq. 5 for each expression, float32 [H, W]."""
         generative, maps = self.model.generative, []
         for start in range(0, len(expressions), _EXPRESSIONS_AT_ONCE):
             batch = expressions[start : start + _EXPRESSIONS_AT_ONCE]
-            attention = generative.attention(self._latents(settings), [each.text for each in batch], settings)
-            for i, expression in enumerate(batch):
-                indices = generative.token_indices(expression, settings)
-                maps.append(correlation_map(attention[:, i, ..., indices].mean(-1), self.size, settings).cpu())
+            latents = self._latents(settings)
+            with self.watch("attention"):
+                attention = generative.attention(latents, [each.text for each in batch], settings)
+                for i, expression in enumerate(batch):
+                    indices = generative.token_indices(expression, settings)
+                    maps.append(correlation_map(attention[:, i, ..., indices].mean(-1), self.size, settings).cpu())
         return maps
 
     def _discriminative(self, expression: Expression, texts: tuple[torch.Tensor, torch.Tensor],
@@ -179,11 +195,22 @@ class EncodedImage:
         seen = lambda where: clues if settings.clue_on == where else ()  # noqa: E731
         picture = lambda where: biased_picture(self.image, where, settings)  # noqa: E731
         common = (id(masks), settings.clip_layer, settings.clue_rule)
-        masked = self._once(("masked", *common, seen("masked"), settings.clip_side),
-                            lambda: model.masked_features_of(picture(seen("masked")), masks, settings))
-        crops = self._once(("crops", *common, seen("crop"), settings.crop, settings.crop_side),
-                           lambda: model.crop_features_of(picture(seen("crop")), masks, settings))
-        scores = (settings.beta * masked @ texts[0] + (1 - settings.beta) * crops @ texts[1]).cpu()
+
+        def masked_features() -> torch.Tensor:
+            with self.watch("clip masked"):
+                return model.masked_features_of(picture(seen("masked")), masks, settings)
+
+        def crop_features() -> torch.Tensor:
+            with self.watch("clip crops"):
+                return model.crop_features_of(picture(seen("crop")), masks, settings)
+
+        scores = torch.zeros(len(masks))
+        if settings.beta > 0:
+            masked = self.once(("masked", *common, seen("masked"), settings.clip_side), masked_features)
+            scores = scores + settings.beta * (masked @ texts[0]).cpu()
+        if settings.beta < 1:
+            crops = self.once(("crops", *common, seen("crop"), settings.crop, settings.crop_side), crop_features)
+            scores = scores + (1 - settings.beta) * (crops @ texts[1]).cpu()
         if clues and settings.clue_weight:
             bias = positional_bias(*self.size, clues, settings.clue_rule == "release")
             scores = scores + settings.clue_weight * matching.inside_means(bias, masks)
@@ -210,7 +237,7 @@ class EncodedImage:
                 else matching.winner(scores, areas, settings.largest, settings.min_area))
         order = [best, *(i for i in scores.argsort(descending=True, stable=True).tolist() if i != best)]
         value = lambda part, i: None if part is None else float(part[i])  # noqa: E731
-        candidates = tuple(Candidate(masks[i], float(scores[i]), value(generative, i), value(discriminative, i))
+        candidates = tuple(Candidate(i, masks[i], float(scores[i]), value(generative, i), value(discriminative, i))
                            for i in order)
         return Segmentation(self.image, expression, variant, candidates,
                             self.model.notice(expression, candidates[0], variant))
@@ -246,6 +273,13 @@ class RefDiff:
     @cached_property
     def discriminative(self) -> DiscriminativeModel:
         return DiscriminativeModel.from_pretrained(self.bundle.part("clip"), self.device, self.dtype)
+
+    @cached_property
+    def rival(self) -> DiscriminativeModel:
+        """The CLIP of Yu et al.'s methods where the bundle names one; else the bundle's own."""
+        if self.bundle.rival is None:
+            return self.discriminative
+        return DiscriminativeModel.from_pretrained(self.bundle.rival(), self.device, self.dtype)
 
     @cached_property
     def segmentor(self) -> Segmentor:

@@ -1,1 +1,37 @@
-"""Referring segmentation datasets."""
+"""Datasets: the RefCOCO family, PhraseCut, your own, and pictogram scenes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import InputError
+from .own import load_own
+from .phrasecut import load_phrasecut
+from .refer import load_refer
+from .reference import Dataset, Reference, grouped
+
+__all__ = ["Dataset", "Reference", "load_own", "load_phrasecut", "load_refer", "open_dataset"]
+
+
+def open_dataset(path: str | Path, split: str = "val", split_by: str | None = None, images: str | Path | None = None,
+                 name: str | None = None) -> Dataset:
+    """The split of a dataset in any layout refdiff reads, told apart by its files.
+
+    `path` is a folder with `refs(<split_by>).p` or `.json` and `instances.json` (REFER), a folder with
+    `refer_<split>.json` (PhraseCut), or a `.jsonl` file. `name` (default: the folder's or file's) is what tables
+    call it. Raises InputError when the files are of no such layout or the split is absent.
+    """
+    path = Path(path)
+    where = {"path": str(path), "split": split, "split_by": split_by, "images": images and str(images), "name": name}
+    if path.is_file():
+        return grouped(name or path.stem, split, list(load_own(path, images)), where)
+    if not path.is_dir():
+        raise InputError(f"There is no dataset {path}; check the path.")
+    if any(path.glob("refs(*)")) or any(path.glob("refs(*).*")):
+        references = list(load_refer(path, split, split_by, images))
+    elif any(path.glob("refer_*.json")):
+        references = list(load_phrasecut(path, split, images))
+    else:
+        raise InputError(f"{path} is in no layout refdiff reads: it holds neither refs(<splitBy>).p with "
+                         f"instances.json nor refer_{split}.json.")
+    return grouped(name or path.resolve().name, split, references, where)

@@ -3,42 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 import pickle
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..errors import InputError
-from ..masks import from_rle
-
-
-@dataclass(frozen=True)
-class Reference:
-    """One expression of a dataset: its picture, the words, its kind where the dataset names one, and its RLE or
-    polygons."""
-
-    id: int
-    image: Path
-    expression: str
-    kind: str | None
-    segmentation: Any
-    size: tuple[int, int]
-
-    @property
-    def mask(self) -> np.ndarray:
-        """The true mask, bool [H, W]. Raises InputError when the annotation's mask is broken."""
-        if isinstance(self.segmentation, dict):
-            return from_rle(self.segmentation)
-        from pycocotools import mask as coco
-
-        polygons = [p for p in self.segmentation if len(p) >= 6] if isinstance(self.segmentation, list) else []
-        if not polygons:
-            raise InputError(f"Expression {self.id} has no mask.")
-        return coco.decode(coco.merge(coco.frPyObjects(polygons, *self.size))).astype(bool)
+from .reference import Reference, read_json
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -71,18 +42,24 @@ def load_refer(folder: str | Path, split: str, split_by: str | None = None,
     if not files or not (folder / "instances.json").is_file():
         raise InputError(f"{folder} is no dataset in the REFER layout: it needs {pattern}.p or .json and "
                          "instances.json.")
-    refs = load_plain_pickle(files[0]) if files[0].suffix == ".p" else json.loads(files[0].read_text())
-    instances = json.loads((folder / "instances.json").read_text())
-    pictures = {image["id"]: image for image in instances["images"]}
-    annotations = {annotation["id"]: annotation for annotation in instances["annotations"]}
-    chosen = sorted((ref for ref in refs if ref["split"] == split), key=lambda ref: (ref["image_id"], ref["ref_id"]))
+    refs = load_plain_pickle(files[0]) if files[0].suffix == ".p" else read_json(files[0])
+    instances = read_json(folder / "instances.json")
+    try:
+        pictures = {image["id"]: image for image in instances["images"]}
+        annotations = {annotation["id"]: annotation for annotation in instances["annotations"]}
+        splits = sorted({ref["split"] for ref in refs})
+        chosen = sorted((ref for ref in refs if ref["split"] == split),
+                        key=lambda ref: (ref["image_id"], ref["ref_id"]))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{files[0]} or {folder / 'instances.json'} is not in the REFER layout ({error!r}).") from None
     if not chosen:
-        raise InputError(f"{folder} has no split {split!r}; it has {', '.join(sorted({r['split'] for r in refs}))}.")
+        raise InputError(f"{folder} has no split {split!r}; it has {', '.join(splits)}.")
     for ref in chosen:
-        picture = pictures[ref["image_id"]]
-        annotation = annotations.get(ref["ann_id"], {})
+        picture = pictures.get(ref["image_id"], {})
+        annotation = annotations.get(ref.get("ann_id"), {})
         for sentence in ref["sentences"]:
             yield Reference(
-                id=sentence["sent_id"], image=Path(images or folder / "images") / picture["file_name"],
+                id=sentence["sent_id"],
+                image=Path(images or folder / "images") / picture.get("file_name", f"{ref['image_id']} (not listed)"),
                 expression=sentence["sent"], kind=ref.get("kind"), segmentation=annotation.get("segmentation"),
-                size=(picture["height"], picture["width"]))
+                size=(picture["height"], picture["width"]) if "height" in picture and "width" in picture else None)

@@ -1,0 +1,1 @@
+"""Metrics, the resumable runner, significance, and the paper's tables."""

@@ -1,0 +1,51 @@
+"""oIoU, mIoU, Pr@X and the release's area-weighted mean, from per-expression counts of pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How a prediction and the truth overlap, in px: `intersection`, `union`, and the truth's `area`."""
+
+    intersection: int
+    union: int
+    area: int
+
+    @classmethod
+    def of(cls, prediction: np.ndarray, truth: np.ndarray) -> Overlap:
+        """Of two masks bool [H, W]."""
+        return cls(int((prediction & truth).sum()), int((prediction | truth).sum()), int(truth.sum()))
+
+    @property
+    def iou(self) -> float:
+        """Intersection over union in [0, 1]; 0 where both masks are empty (Yu et al.'s release)."""
+        return self.intersection / self.union if self.union else 0.0
+
+
+def summary(overlaps: Iterable[Overlap]) -> dict[str, float]:
+    """The metrics over expressions, each in [0, 1]; all 0 over none.
+
+    An empty prediction has IoU 0 and its truth's area still counts to the unions; an empty truth has IoU 0 and the
+    prediction's area still counts to the unions, and its weight in the area-weighted mean is 0.
+
+    oIoU: sum of intersections over sum of unions. mIoU: mean IoU. Pr@X: share of expressions with IoU over X.
+    area-weighted IoU: mean IoU weighted by the truth's area, which the release of Ref-Diff prints as mIoU.
+    """
+    overlaps = list(overlaps)
+    ious = np.array([each.iou for each in overlaps])
+    union = sum(each.union for each in overlaps)
+    areas = np.array([each.area for each in overlaps], float)
+    mean = lambda values: float(np.mean(values)) if len(overlaps) else 0.0  # noqa: E731
+    return {
+        "oIoU": sum(each.intersection for each in overlaps) / union if union else 0.0,
+        "mIoU": mean(ious),
+        **{f"Pr@{threshold}": mean(ious > threshold) for threshold in THRESHOLDS},
+        "area-weighted IoU": float((ious * areas).sum() / areas.sum()) if areas.sum() else 0.0,
+    }

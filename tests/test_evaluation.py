@@ -1,0 +1,211 @@
+"""Metrics, significance, the runner and the tables."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco
+from scipy import stats
+
+from conftest import ROOT
+from refdiff import InputError, RefDiff
+from refdiff.datasets import open_dataset
+from refdiff.evaluation import runner
+from refdiff.evaluation.metrics import Overlap, summary
+from refdiff.evaluation.significance import difference
+from refdiff.evaluation.tables import Run, paper_tables, render
+from refdiff.masks import to_rle
+from refdiff.methods import METHODS, get_methods
+
+QUICK = ("region-token", "cropping")
+
+
+def masks(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random((count, 20, 30)) < 0.3
+
+
+def test_metrics_agree_with_counting_and_with_pycocotools():
+    predictions, truths = masks(12), masks(12, 1)
+    predictions[0], truths[1] = False, False
+    predictions[2] = truths[2]
+    overlaps = [Overlap.of(*pair) for pair in zip(predictions, truths, strict=True)]
+    figures = summary(overlaps)
+    ious, inter, union = [], 0, 0
+    for prediction, truth in zip(predictions, truths, strict=True):
+        both = sum(bool(p and t) for p, t in zip(prediction.flat, truth.flat, strict=True))
+        either = sum(bool(p or t) for p, t in zip(prediction.flat, truth.flat, strict=True))
+        inter, union = inter + both, union + either
+        ious.append(both / either)
+        rle = [to_rle(mask) for mask in (prediction, truth)]
+        assert coco.iou(rle[:1], rle[1:], [False])[0, 0] == pytest.approx(both / either)
+    assert figures["oIoU"] == pytest.approx(inter / union)
+    assert figures["mIoU"] == pytest.approx(sum(ious) / 12)
+    assert figures["Pr@0.5"] == pytest.approx(sum(iou > 0.5 for iou in ious) / 12)
+    areas = truths.sum((1, 2))
+    assert figures["area-weighted IoU"] == pytest.approx((np.array(ious) * areas).sum() / areas.sum())
+
+
+def test_empty_masks_count_as_misses():
+    nothing, thing = np.zeros((4, 4), bool), np.ones((4, 4), bool)
+    assert Overlap.of(nothing, nothing).iou == 0
+    assert summary([Overlap.of(nothing, thing), Overlap.of(thing, thing)])["oIoU"] == 0.5
+    assert summary([Overlap.of(thing, nothing), Overlap.of(thing, thing)])["oIoU"] == 0.5
+    assert summary([Overlap.of(thing, nothing), Overlap.of(thing, thing)])["area-weighted IoU"] == 1
+    assert set(summary([]).values()) == {0.0}
+
+
+def test_significance_is_the_paired_t_test_and_its_interval_covers_the_difference():
+    rng = np.random.default_rng(0)
+    unions = rng.integers(50, 100, (2, 200))
+    parts = [[Overlap(int(i), int(u), 40) for i, u in zip(rng.integers(low, 50, 200), row, strict=True)]
+             for low, row in zip((20, 0), unions, strict=True)]
+    found = difference(*parts)
+    a, b = (np.array([each.iou for each in part]) for part in parts)
+    t = (a - b).mean() / ((a - b).std(ddof=1) / np.sqrt(200))
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(t), 199))
+    assert found.miou_interval[0] < found.mean < found.miou_interval[1]
+    assert found.oiou_interval[0] < found.oiou < found.oiou_interval[1]
+    assert 0 < found.oiou_interval[0]
+    assert difference(parts[0], parts[0]).p == 1
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Path:
+    """A dataset of 8 pictures with proposals, and with four faults: no picture, no mask, a broken RLE, no words."""
+    folder = tmp_path_factory.mktemp("small")
+    references = open_dataset(ROOT / "benchmarks" / "scenes", "val").references
+    names = list(dict.fromkeys(reference.image for reference in references))[:8]
+    lines, proposals = [], {}
+    for reference in references:
+        if reference.image in names:
+            lines.append({"id": reference.id, "image": str(reference.image), "expression": reference.expression,
+                          "segmentation": to_rle(reference.mask), "kind": reference.kind})
+            whole = np.zeros((2, *reference.size), bool)
+            whole[0, :, : reference.size[1] // 2], whole[1] = True, ~whole[0]
+            kept = proposals.setdefault(reference.image.name, [to_rle(mask) for mask in whole])
+            kept.append(to_rle(reference.mask))
+    lines[1] |= {"segmentation": None}
+    lines[2] |= {"segmentation": {"size": [10, 10], "counts": "!!"}}
+    lines[3] |= {"expression": " "}
+    lines.append({"id": "lost", "image": "nowhere.png", "expression": "a cat", "segmentation": None})
+    (folder / "small.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "proposals.json").write_text(json.dumps(proposals))
+    return folder
+
+
+def run(model, small, out, methods=QUICK, **options):
+    return runner.evaluate(model, open_dataset(small / "small.jsonl"), get_methods(methods), out,
+                           small / "proposals.json", **options)
+
+
+@pytest.fixture(scope="module")
+def whole(model, small, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    run(model, small, out)
+    return out
+
+
+def test_every_fault_is_named_and_the_rest_is_measured(whole, small):
+    report = json.loads((whole / runner.REPORT).read_text())
+    said = {fault["id"]: fault["fault"] for fault in report["faults"]}
+    assert len(said) == 4 and "nowhere.png" in said["lost"]
+    assert any("no mask" in text for text in said.values()) and any("RLE" in text for text in said.values())
+    total = len((small / "small.jsonl").read_text().splitlines())
+    for method in QUICK:
+        assert report["figures"][method]["all"]["expressions"] == total - 4
+    rows = [row for row in runner.read_rows(whole) if "iou" in row]
+    assert {"iou", "intersection", "union", "chosen", "score", "milliseconds"} <= set(rows[0])
+
+
+def test_a_run_cut_anywhere_goes_on_to_the_same_report(model, small, whole, tmp_path):
+    content = (whole / runner.ROWS).read_bytes()
+    for part in (0.02, 0.4, 0.77, 1.0):
+        out = tmp_path / str(part)
+        out.mkdir()
+        (out / runner.HEADER).write_bytes((whole / runner.HEADER).read_bytes())
+        (out / runner.ROWS).write_bytes(content[: int(len(content) * part)])
+        run(model, small, out)
+        assert (out / runner.REPORT).read_bytes() == (whole / runner.REPORT).read_bytes()
+
+
+def test_a_killed_process_loses_nothing(small, whole, tmp_path):
+    command = [sys.executable, "-m", "refdiff", "evaluate", str(small / "small.jsonl"), "--out", str(tmp_path),
+               "--method", ",".join(QUICK), "--proposals", str(small / "proposals.json")]
+    rows = tmp_path / runner.ROWS
+    for moment in (0, 4):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and not (rows.exists() and len(rows.read_bytes().splitlines()) > moment):
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert (tmp_path / runner.REPORT).read_bytes() == (whole / runner.REPORT).read_bytes()
+
+
+def test_other_settings_or_data_are_not_mixed_in(model, small, whole):
+    with pytest.raises(InputError, match=r"settings \(seed\)"):
+        run(RefDiff(model.bundle, settings=model.settings.replace(seed=1)), small, whole)
+    with pytest.raises(InputError, match="methods"):
+        run(model, small, whole, QUICK[:1])
+    with pytest.raises(InputError, match="dataset"):
+        runner.evaluate(model, open_dataset(ROOT / "benchmarks" / "scenes", "testA"), get_methods(QUICK), whole,
+                        small / "proposals.json")
+
+
+def test_ray_gives_the_same_report_though_a_worker_is_killed(model, small, whole, tmp_path):
+    ray = pytest.importorskip("ray", reason="the extra refdiff[ray] is not installed")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    killed = []
+
+    def kill_one(progress) -> None:
+        if not killed:
+            for line in subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout.splitlines():
+                if "ray::_Worker" in line:
+                    killed.append(int(line.split()[0]))
+                    os.kill(killed[0], signal.SIGKILL)
+                    return
+
+    try:
+        run(model, small, tmp_path, workers=2, show=kill_one)
+    finally:
+        ray.shutdown()
+    assert killed
+    assert (tmp_path / runner.REPORT).read_bytes() == (whole / runner.REPORT).read_bytes()
+
+
+def test_reading_ahead_keeps_order_and_stays_few():
+    loaded = []
+    for item, value in runner.ahead(range(20), lambda i: (loaded.append(i), i * i)[1]):
+        assert value == item**2 and len(loaded) <= item + 6
+
+
+def test_tables_hold_the_papers_figures_beside_the_measured(whole):
+    tables = paper_tables([])
+    assert [table.title.split(":")[0] for table in tables] == [f"Table {i}" for i in range(1, 6)]
+    text = render(tables, "markdown")
+    assert "| Ref-Diff | 35.16 | 37.44 |" in text and "TSEG (reported)" in text
+    report = json.loads((whole / runner.REPORT).read_text())
+    measured = f"{100 * report['figures']['cropping']['all']['mIoU']:.2f}"
+    run = Run("RefCOCO", "val", report, whole)
+    assert f"24.83 / **{measured}**" in render(paper_tables([run]), "markdown") or (
+        f"24.83 / {measured}" in render(paper_tables([run]), "markdown"))
+    assert measured in render(paper_tables([Run.read(whole)]), "html")
+    assert r"\begin{tabular}" in render(paper_tables([run]), "latex")
+    rows = render(paper_tables([run]), "csv").splitlines()
+    assert any("Cropping,RefCOCO,val,mIoU,24.83," in row for row in rows)
+    with pytest.raises(InputError, match="Two runs"):
+        paper_tables([run, run])
+
+
+def test_every_method_answers_every_expression(model):
+    reference = open_dataset(ROOT / "benchmarks" / "scenes", "val").references[0]
+    scene = model.encode(reference.image)
+    for method in METHODS.values():
+        choices = method(scene, ["a cat", reference.expression], scene.proposals() if method.proposals else None)
+        assert len(choices) == 2 and all(choice.mask.shape == scene.size for choice in choices)
