@@ -23,6 +23,7 @@ from loop import HELD_OUT_SEED, arguments, autocast, scene_maker, shape, train
 from refdiff.datasets.drawing import TINTS
 
 SIDE, SCENE_SIDE, WIDTH = 64, 128, 192
+HARD = 0.75  # share of hard objects and grounds
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])[:, None, None]
 STD = torch.tensor([0.26862954, 0.26130258, 0.27577711])[:, None, None]
 
@@ -140,6 +141,7 @@ def main() -> None:
     options = arguments(__doc__.splitlines()[0], batch=32, lr=6e-4)
     device = options.device
     maker = scene_maker(options.pictograms)
+    maker.difficulty = HARD
     tokenizer = tokenizers.build()
     model = attention.use(build(len(tokenizer))).to(device)
 
