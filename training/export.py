@@ -34,7 +34,8 @@ MANIFEST = {
         "image_size": diffusion.SIDE, "attention_stride": 8, "clip_side": clip.SCENE_SIDE, "crop_side": clip.SIDE,
         "points_per_side": 16, "points_per_batch": 64, "iou_threshold": 0.5, "stability_threshold": 0.8,
     },
-    "settings": {"noise_timestep": 200, "timesteps": [200]},
+    "settings": {"noise_timestep": 200, "timesteps": [200], "attention": "logits",
+                 "layers": ["up_blocks.1.attentions.0"]},
     "domain": {"nouns": sorted({*captions.NOUNS, *map(captions.plural, captions.NOUNS)})},
 }
 

@@ -2,9 +2,9 @@
 
     python training/tune.py [--data benchmarks/scenes] [--bundle src/refdiff/bundles/mini]
 
-Chosen in turn: noise level, layers and kind of attention by pointing and variant g; then alpha, beta and the clue's
-weight by the full variant's mIoU; then the score below which an answer is called doubtful, which best parts right
-answers from answers about things that are not in the picture.
+Chosen in turn: noise level, layers and kind of attention by pointing and variant g; SAM's filters by variant ds; alpha,
+beta and the clue's weight by the full variant's mIoU; then the score below which an answer is called doubtful, which
+best parts right answers from answers about things that are not in the picture.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from refdiff.matching import between_class_scores, inside_means
 from refdiff.proposals import Proposals
 
 LEVELS = (50, 100, 200, 300, 400)
-LAYERS = ((), ("up_blocks",), ("up_blocks.1.attentions.1",), ("up_blocks.1.attentions.0",), ("down_blocks",))
+LAYERS = ((), ("up_blocks.1.attentions.0",))
+FILTERS = tuple(itertools.product((0.4, 0.55, 0.7), (0.7, 0.85)))  # predicted IoU, stability
 ALPHAS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 BETAS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7)
 CLUES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
@@ -62,6 +63,27 @@ def tune_maps(model: RefDiff, data: Path) -> dict:
     return {"noise_timestep": level, "timesteps": [level], "layers": list(layers), "attention": attention}
 
 
+def tune_segmentor(model: RefDiff, data: Path, count: int = 40) -> dict:
+    """SAM's filters: those whose proposals, told apart by CLIP alone, give the greatest mIoU on some pictures."""
+    figures = {}
+    for iou, stability in FILTERS:
+        settings = model.settings.replace(iou_threshold=iou, stability_threshold=stability)
+        chosen, best, number = [], [], []
+        for path, references in itertools.islice(pictures(data), count):
+            scene = model.encode(path, settings)
+            for result, reference in zip(scene.segment([r.expression for r in references], "ds"), references,
+                                         strict=True):
+                overlap = iou_matrix(np.stack([c.mask for c in result.candidates]), reference.mask[None])[:, 0]
+                chosen.append(overlap[0])
+                best.append(overlap.max())
+                number.append(len(overlap))
+        figures[iou, stability] = np.mean(chosen)
+        print(f"iou {iou}  stability {stability}  proposals {np.mean(number):.1f}  best {np.mean(best):.3f}  "
+              f"ds {np.mean(chosen):.3f}", flush=True)
+    iou, stability = max(figures, key=figures.get)
+    return {"iou_threshold": iou, "stability_threshold": stability}
+
+
 def tune_weights(model: RefDiff, data: Path) -> dict:
     """alpha, beta and clue_weight with the greatest mIoU of the full variant."""
     cases = []
@@ -73,8 +95,7 @@ def tune_weights(model: RefDiff, data: Path) -> dict:
                  for beta in (0.0, 1.0)}
         for i, reference in enumerate(references):
             overlap = iou_matrix(masks, reference.mask[None])[:, 0]
-            aligned = [sorted(parts[beta][i].candidates, key=lambda each: position(masks, each.mask))
-                       for beta in (0.0, 1.0)]
+            aligned = [sorted(parts[beta][i].candidates, key=lambda each: each.index) for beta in (0.0, 1.0)]
             drawn = np.array([c.generative for c in aligned[0]])
             crops, masked = (np.array([c.discriminative for c in each]) for each in aligned)
             clues = parse(reference.expression).direction
@@ -91,10 +112,6 @@ def tune_weights(model: RefDiff, data: Path) -> dict:
     print(f"best proposal {np.mean([case[0].max() for case in cases]):.3f}")
     alpha, beta, clue = ranked[0][0]
     return {"alpha": alpha, "beta": beta, "clue_weight": clue}
-
-
-def position(masks: np.ndarray, mask: np.ndarray) -> int:
-    return next(i for i, each in enumerate(masks) if np.shares_memory(each, mask))
 
 
 def tune_doubt(model: RefDiff, data: Path) -> float:
@@ -126,12 +143,12 @@ def main() -> None:
     options = parser.parse_args()
     manifest = options.bundle / "refdiff.json"
     content = json.loads(manifest.read_text())
-    for step in (tune_maps, tune_weights, tune_doubt):
+    for step in (tune_maps, tune_segmentor, tune_weights, tune_doubt):
         found = step(RefDiff.from_pretrained(options.bundle), options.data)
         if step is tune_doubt:
             content["domain"]["low_score"] = found
         else:
-            content["settings"] |= found
+            content["geometry" if step is tune_segmentor else "settings"] |= found
         manifest.write_text(json.dumps(content, indent=2) + "\n")
 
 
