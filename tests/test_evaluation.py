@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as coco
 from scipy import stats
 
 from conftest import ROOT
 from refdiff import InputError, RefDiff
+from refdiff.cli import main
 from refdiff.datasets import open_dataset
 from refdiff.evaluation import runner
 from refdiff.evaluation.metrics import Overlap, summary
@@ -71,7 +73,7 @@ def test_significance_is_the_paired_t_test_and_its_interval_covers_the_differenc
     assert found.p == pytest.approx(2 * stats.t.sf(abs(t), 199))
     assert found.miou_interval[0] < found.mean < found.miou_interval[1]
     assert found.oiou_interval[0] < found.oiou < found.oiou_interval[1]
-    assert 0 < found.oiou_interval[0]
+    assert found.oiou_interval[0] > 0
     assert difference(parts[0], parts[0]).p == 1
 
 
@@ -209,3 +211,32 @@ def test_every_method_answers_every_expression(model):
     for method in METHODS.values():
         choices = method(scene, ["a cat", reference.expression], scene.proposals() if method.proposals else None)
         assert len(choices) == 2 and all(choice.mask.shape == scene.size for choice in choices)
+
+
+def test_the_commands_of_a_comparison(small, whole, picture, tmp_path, capsys):
+    assert main(["tables", str(whole), "--format", "csv"]) == 0
+    assert '"small: comparison, mIoU",Cropping,small,val,mIoU,' in capsys.readouterr().out
+    page = tmp_path / "failures.html"
+    assert main(["failures", str(whole), "--method", "cropping", "--worst", "3", "--out", str(page)]) == 0
+    assert page.read_text().count("<section>") == 3 and page.read_text().count("data:image/png") == 6
+    capsys.readouterr()
+    sheet = tmp_path / "compare.png"
+    assert main(["compare", str(picture), "the ball", "--out", str(sheet)]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:-1]] == list(METHODS)
+    with Image.open(sheet) as opened:
+        assert opened.width > 900
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["evaluate", "{small}/small.jsonl", "--out", "{tmp}", "--method", "magic"], "no method 'magic'"),
+    (["evaluate", "{small}/absent", "--out", "{tmp}"], "no dataset"),
+    (["evaluate", "{small}/small.jsonl", "--out", "{whole}"], "other methods"),
+    (["tables", "{tmp}"], "no run"),
+    (["failures", "{whole}", "--method", "ref-diff"], "no method 'ref-diff'"),
+    (["compare", "{small}/absent.png", "a cat"], "no picture"),
+])
+def test_wrong_use_is_one_sentence(small, whole, tmp_path, arguments, words, capsys):
+    filled = [argument.format(small=small, whole=whole, tmp=tmp_path) for argument in arguments]
+    assert main(filled) == 2
+    error = capsys.readouterr().err
+    assert words in error and len(error.splitlines()) == 1
