@@ -61,7 +61,7 @@ def main() -> None:
         return {"latents_explained": explained.item(),
                 "psnr": (20 * torch.log10(2 / F.mse_loss(probe.decode(given).sample, test).sqrt())).item()}
 
-    train(options, {"vae": vae}, loss_of, measure, every=500, best="latents_explained")
+    train(options, {"vae": vae}, loss_of, measure, every=250, best="latents_explained", muon=3e-3)
 
 
 if __name__ == "__main__":

@@ -94,7 +94,8 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _tables(options: argparse.Namespace) -> int:
     from .evaluation.tables import Run, paper_tables, render
 
-    text = render(paper_tables([Run.read(folder) for folder in options.runs]), options.format)
+    runs = [Run.read(folder) for folder in options.runs]
+    text = render(paper_tables(runs), options.format, runs)
     if options.out:
         options.out.write_text(text, encoding="utf-8")
     else:

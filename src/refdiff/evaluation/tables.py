@@ -7,6 +7,7 @@ import hashlib
 import html
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -166,12 +167,42 @@ def _filled(title: str, columns: tuple[Column, ...], rows: dict[str, dict[Column
     return Table(title, columns, labelled, notes)
 
 
-def render(tables: Sequence[Table], form: str) -> str:
-    """The tables as 'markdown', 'csv', 'latex' or 'html'; bold marks the best measured figure of a column."""
+@dataclass(frozen=True)
+class Grid:
+    """What a renderer draws: `rows` of text, a cell in bold where its text stands between asterisks."""
+
+    title: str
+    headings: list[str]
+    rows: list[list[str]]
+    notes: list[str]
+
+
+def significance_grid(run: Run) -> Grid | None:
+    """Ref-Diff minus every other method of a run; None where the run lacks one of them."""
+    overlaps = run.overlaps()
+    full, rows = overlaps.get(_FULL, {}), []
+    for name, other in overlaps.items():
+        both = [key for key in full if key in other]
+        if name != _FULL and len(both) > 1:
+            found = difference([full[key] for key in both], [other[key] for key in both])
+            interval = lambda ends: f"{100 * ends[0]:.2f} to {100 * ends[1]:.2f}"  # noqa: E731
+            rows.append([METHODS[name].label, str(found.count), f"{100 * found.mean:.2f}",
+                         interval(found.miou_interval), f"{found.p:.2g}", f"{100 * found.oiou:.2f}",
+                         interval(found.oiou_interval)])
+    headings = ["Ref-Diff minus", "expressions", "mIoU", "95 % interval", "p", "oIoU", "95 % interval"]
+    return Grid(f"{run.dataset} {run.split}: significance", headings, rows, [
+        "paired t-test on IoU; bootstrap intervals over expressions"]) if rows else None
+
+
+def render(tables: Sequence[Table], form: str, runs: Sequence[Run] = ()) -> str:
+    """The tables, and the significance of each run, as 'markdown', 'csv' (figures alone), 'latex' or 'html'.
+
+    Bold marks the best measured figure of a column.
+    """
     if form == "csv":
         return _csv(tables)
-    shape = {"markdown": _markdown, "latex": _latex, "html": _html}[form]
-    body = "\n\n".join(map(shape, tables)) + "\n"
+    grids = [_grid(table) for table in tables] + [grid for grid in map(significance_grid, runs) if grid]
+    body = "\n\n".join(map({"markdown": _markdown, "latex": _latex, "html": _html}[form], grids)) + "\n"
     if form == "html":
         return ('<!doctype html><html lang="en"><meta charset="utf-8"><title>refdiff tables</title><style>'
                 "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}"
@@ -181,48 +212,52 @@ def render(tables: Sequence[Table], form: str) -> str:
     return body
 
 
-def _headings(table: Table) -> list[str]:
+def _grid(table: Table) -> Grid:
     metrics = {metric for _, _, metric in table.columns}
-    return [f"{dataset} {split}" + (f" {metric}" if len(metrics) > 1 else "")
-            for dataset, split, metric in table.columns]
+    headings = [f"{dataset} {split}" + (f" {metric}" if len(metrics) > 1 else "")
+                for dataset, split, metric in table.columns]
+    rows = [[label, *(_text(cells[column]) for column in table.columns)] for label, cells in table.rows.items()]
+    return Grid(table.title, ["Method", *headings], rows, table.notes)
 
 
-def _text(cell: Cell, bold: str) -> str:
-    """'35.16 / 34.90†', '35.16', '34.90' or '-'."""
+def _text(cell: Cell) -> str:
+    """'35.16 / **34.90**†', '35.16', '34.90' or '-'."""
     if cell.measured is None:
         return "-" if cell.paper is None else f"{cell.paper:.2f}"
-    measured = (bold.format(f"{cell.measured:.2f}") if cell.best else f"{cell.measured:.2f}")
-    measured += "†" if cell.significant else ""
+    measured = (f"**{cell.measured:.2f}**" if cell.best else f"{cell.measured:.2f}") + "†" * cell.significant
     return measured if cell.paper is None else f"{cell.paper:.2f} / {measured}"
 
 
-def _markdown(table: Table) -> str:
-    lines = [f"**{table.title}**", "", "| Method | " + " | ".join(_headings(table)) + " |",
-             "| --- |" + " ---: |" * len(table.columns)]
-    lines += [f"| {label} | " + " | ".join(_text(cells[column], "**{}**") for column in table.columns) + " |"
-              for label, cells in table.rows.items()]
-    return "\n".join(lines + [""] + [f"{note}.  " for note in table.notes]).rstrip()
+def _bold(text: str, by: str) -> str:
+    return re.sub(r"\*\*(.+?)\*\*", by, text)
 
 
-def _latex(table: Table) -> str:
-    safe = lambda text: text.replace("_", r"\_").replace("%", r"\%").replace("†", r"$^\dagger$")  # noqa: E731
-    lines = [r"\begin{table}", rf"\caption{{{safe(table.title)}}}",
-             r"\begin{tabular}{l" + "r" * len(table.columns) + "}", r"\hline",
-             " & ".join(["Method", *map(safe, _headings(table))]) + r" \\", r"\hline"]
-    lines += [" & ".join([safe(label), *(safe(_text(cells[column], r"\textbf{{{}}}")) for column in table.columns)])
-              + r" \\" for label, cells in table.rows.items()]
-    lines += [r"\hline", r"\end{tabular}", *(rf"\par {safe(note)}." for note in table.notes), r"\end{table}"]
+def _markdown(grid: Grid) -> str:
+    lines = [f"**{grid.title}**", "", "| " + " | ".join(grid.headings) + " |",
+             "| --- |" + " ---: |" * (len(grid.headings) - 1)]
+    lines += ["| " + " | ".join(row) + " |" for row in grid.rows]
+    return "\n".join(lines + [""] + [f"{note}.  " for note in grid.notes]).rstrip()
+
+
+def _latex(grid: Grid) -> str:
+    def safe(text: str) -> str:
+        escaped = text.replace("_", r"\_").replace("%", r"\%").replace("†", r"$^\dagger$")
+        return _bold(escaped, r"\\textbf{\1}")
+
+    lines = [r"\begin{table}", rf"\caption{{{safe(grid.title)}}}",
+             r"\begin{tabular}{l" + "r" * (len(grid.headings) - 1) + "}", r"\hline",
+             " & ".join(map(safe, grid.headings)) + r" \\", r"\hline"]
+    lines += [" & ".join(map(safe, row)) + r" \\" for row in grid.rows]
+    lines += [r"\hline", r"\end{tabular}", *(rf"\par {safe(note)}." for note in grid.notes), r"\end{table}"]
     return "\n".join(lines)
 
 
-def _html(table: Table) -> str:
-    cell = lambda tag, text: f"<{tag}>{text}</{tag}>"  # noqa: E731
-    rows = ["<tr>" + "".join(cell("th", html.escape(text)) for text in ["Method", *_headings(table)]) + "</tr>"]
-    rows += ["<tr>" + cell("td", html.escape(label))
-             + "".join(cell("td", _text(cells[column], "<b>{}</b>")) for column in table.columns) + "</tr>"
-             for label, cells in table.rows.items()]
-    notes = "".join(cell("p", html.escape(note) + ".") for note in table.notes)
-    return f"<h2>{html.escape(table.title)}</h2>\n<table>\n" + "\n".join(rows) + f"\n</table>\n{notes}"
+def _html(grid: Grid) -> str:
+    safe = lambda text: _bold(html.escape(text), r"<b>\1</b>")  # noqa: E731
+    row = lambda tag, texts: "<tr>" + "".join(f"<{tag}>{safe(text)}</{tag}>" for text in texts) + "</tr>"  # noqa: E731
+    rows = [row("th", grid.headings), *(row("td", texts) for texts in grid.rows)]
+    notes = "".join(f"<p>{safe(note)}.</p>" for note in grid.notes)
+    return f"<h2>{safe(grid.title)}</h2>\n<table>\n" + "\n".join(rows) + f"\n</table>\n{notes}"
 
 
 def _csv(tables: Sequence[Table]) -> str:
