@@ -127,7 +127,7 @@ def main() -> None:
             clean = encode(pictures(scenes))
         generator = torch.Generator(device).manual_seed(step)
         # More often little noise than much: there things can be told apart, and there the maps are read.
-        t = (1000 * torch.rand(options.batch, generator=generator, device=device) ** 1.5).long()
+        t = (1000 * torch.rand(options.batch, generator=generator, device=device) ** 2.5).long()
         noise = torch.randn(clean.shape, generator=generator, device=device)
         noisy = schedule.add_noise(clean, noise, t).contiguous(memory_format=torch.channels_last)
         with autocast(device):
@@ -169,7 +169,7 @@ def test_scenes(maker, count: int = 120):
 
 
 @torch.inference_mode()
-def attention_figures(unet, text, encode, schedule, pictures, tokens, scenes, t: int = 200) -> dict[str, float]:
+def attention_figures(unet, text, encode, schedule, pictures, tokens, scenes, t: int = 100) -> dict[str, float]:
     """Pointing accuracy (the map's greatest cell lies on the object) and how often Eq. 9 picks the object."""
     noise = torch.randn(1, CHANNELS, SIDE // 8, SIDE // 8, generator=torch.Generator().manual_seed(0))
     hits = {"pointing": 0, "picks": 0}

@@ -29,9 +29,8 @@ def arguments(description: str, batch: int, lr: float, extra: dict[str, type] | 
     parser.add_argument("--pictograms", type=Path, required=True, help="folder made by pictograms.py")
     parser.add_argument("--unseen", type=Path, help="pictograms of a style never trained on, to measure with")
     parser.add_argument("--start", type=Path, help="a bundle whose weights a new run starts from")
-    parser.add_argument("--steps", type=int, default=1_000_000)
-    parser.add_argument("--minutes", type=float, default=1e9, help="stop and save after this time")
-    parser.add_argument("--anneal", type=int, default=0, help="lower the learning rate to 0 over these last steps")
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop, measure and save after this time")
+    parser.add_argument("--anneal", type=float, default=0, help="lower the learning rate to 0 over these last minutes")
     parser.add_argument("--batch", type=int, default=batch)
     parser.add_argument("--lr", type=float, default=lr)
     parser.add_argument("--threads", type=int, default=1)
@@ -83,7 +82,7 @@ def shape(rng: np.random.Generator, side: int) -> tuple[int, int]:
 def train(options, modules: dict[str, torch.nn.Module], loss_of: Callable[[int], torch.Tensor],
           measure: Callable[[dict], dict[str, float]], every: int, best: str, decay: float = 0.999,
           warmup: int = 200, betas=(0.9, 0.99), weight_decay: float = 0.01, muon: float = 0.0) -> None:
-    """Run until `steps` or `minutes`; every `every` steps measure the averaged weights and save.
+    """Run for `minutes`; every `every` steps, and at the end, measure the averaged weights and save.
 
     `loss_of(step)` draws its own batch, seeded by the step. `measure(averages)` gives held-out figures; the
     weights with the greatest `best` are kept in best.pt (plain tensors), the state to go on from in last.pt.
@@ -110,12 +109,11 @@ def train(options, modules: dict[str, torch.nn.Module], loss_of: Callable[[int],
         for optimiser, kept in zip(optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(kept)
     curve = options.run / "curve.csv"
-    started, mean = time.monotonic(), 0.0
-    anneal_from = options.steps - options.anneal
-    while step < options.steps and time.monotonic() - started < options.minutes * 60:
+    started, mean, counted, left = time.monotonic(), 0.0, 0, options.minutes
+    while left > 0:
         share = min(1.0, (step + 1) / warmup)
-        if options.anneal and step >= anneal_from:
-            share *= (options.steps - step) / options.anneal
+        if options.anneal:
+            share *= min(1.0, left / options.anneal)
         for group, rate in rates:
             group["lr"] = rate * share
         loss = loss_of(step)
@@ -124,8 +122,9 @@ def train(options, modules: dict[str, torch.nn.Module], loss_of: Callable[[int],
         for optimiser in optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
-        step, samples = step + 1, samples + options.batch
+        step, samples, counted = step + 1, samples + options.batch, counted + 1
         mean += loss.item()
+        left = options.minutes - (time.monotonic() - started) / 60
         keep = min(decay, (1 + step) / (10 + step))
         with torch.no_grad():
             for name, module in modules.items():
@@ -134,11 +133,11 @@ def train(options, modules: dict[str, torch.nn.Module], loss_of: Callable[[int],
                         averages[name][key].lerp_(value.float(), 1 - keep)
                     else:
                         averages[name][key].copy_(value)
-        if step % every == 0 or step == options.steps:
+        if step % every == 0 or left <= 0:
             elapsed = seconds + time.monotonic() - started
             row = {"step": step, "samples": samples, "minutes": round(elapsed / 60, 1),
-                   "loss": round(mean / every, 5), **{k: round(float(v), 4) for k, v in measure(averages).items()}}
-            mean = 0.0
+                   "loss": round(mean / counted, 5), **{k: round(float(v), 4) for k, v in measure(averages).items()}}
+            mean, counted = 0.0, 0
             new = not curve.exists()
             with curve.open("a", newline="") as file:
                 writer = csv.DictWriter(file, row)
