@@ -28,7 +28,7 @@ from refdiff.proposals import Proposals
 
 LEVELS = (50, 100, 200, 300, 400)
 LAYERS = ((), ("up_blocks.1.attentions.0",))
-FILTERS = tuple(itertools.product((0.4, 0.55, 0.7), (0.7, 0.85)))  # predicted IoU, stability
+FILTERS = tuple(itertools.product((0.2, 0.4), (0.5, 0.65), (0.7, 0.9)))  # predicted IoU, stability, NMS
 ALPHAS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 BETAS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7)
 CLUES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
@@ -63,11 +63,12 @@ def tune_maps(model: RefDiff, data: Path) -> dict:
     return {"noise_timestep": level, "timesteps": [level], "layers": list(layers), "attention": attention}
 
 
-def tune_segmentor(model: RefDiff, data: Path, count: int = 40) -> dict:
+def tune_segmentor(model: RefDiff, data: Path, count: int = 30) -> dict:
     """SAM's filters: those whose proposals, told apart by CLIP alone, give the greatest mIoU on some pictures."""
     figures = {}
-    for iou, stability in FILTERS:
-        settings = model.settings.replace(iou_threshold=iou, stability_threshold=stability)
+    for filters in FILTERS:
+        changes = dict(zip(("iou_threshold", "stability_threshold", "nms_threshold"), filters, strict=True))
+        settings = model.settings.replace(**changes)
         chosen, best, number = [], [], []
         for path, references in itertools.islice(pictures(data), count):
             scene = model.encode(path, settings)
@@ -77,11 +78,10 @@ def tune_segmentor(model: RefDiff, data: Path, count: int = 40) -> dict:
                 chosen.append(overlap[0])
                 best.append(overlap.max())
                 number.append(len(overlap))
-        figures[iou, stability] = np.mean(chosen)
-        print(f"iou {iou}  stability {stability}  proposals {np.mean(number):.1f}  best {np.mean(best):.3f}  "
-              f"ds {np.mean(chosen):.3f}", flush=True)
-    iou, stability = max(figures, key=figures.get)
-    return {"iou_threshold": iou, "stability_threshold": stability}
+        figures[np.mean(chosen)] = changes
+        print(f"{changes}  proposals {np.mean(number):.1f}  best {np.mean(best):.3f}  ds {np.mean(chosen):.3f}",
+              flush=True)
+    return figures[max(figures)]
 
 
 def tune_weights(model: RefDiff, data: Path) -> dict:
