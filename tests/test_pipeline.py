@@ -1,8 +1,11 @@
+import json
+
 import numpy as np
 import pytest
 
-from conftest import shapes
+from conftest import ROOT, shapes
 from refdiff import InputError
+from refdiff.masks import from_rle, iou_matrix
 from refdiff.matching import fuse, generative_scores
 from refdiff.proposals import Proposals
 
@@ -87,3 +90,14 @@ def test_wrong_calls_are_refused(scene):
     with pytest.raises(InputError, match="list"):
         scene.segment("a ball")
     assert scene.segment([]) == []
+
+
+def test_the_main_job(model):
+    """The example of the README: each answer is the object that is meant, not another."""
+    things = json.loads((ROOT / "examples" / "scene.json").read_text())
+    cats = sorted((thing for thing in things if thing["noun"] == "cat"), key=lambda thing: thing["box"][0])
+    meant = {"the cat on the left": cats[0], "the cat on the right": cats[1],
+             "the guitar": next(thing for thing in things if thing["noun"] == "guitar")}
+    answers = model.encode(ROOT / "examples" / "scene.png").segment(list(meant))
+    for answer, thing in zip(answers, meant.values(), strict=True):
+        assert iou_matrix(answer.mask[None], from_rle(thing["segmentation"])[None])[0, 0] > 0.7, answer.expression.text

@@ -28,6 +28,7 @@ from refdiff.generative import read_attention
 LAYERS = ["up_blocks.1.attentions.0.transformer_blocks.0.attn2"]  # where words are tied to places
 WIDTH = 192
 RAMP = 4500  # steps
+COUNTS = (0.35, 0.4, 0.25)  # shares of scenes of 1, 2 and 3 objects; read at twice SIDE, 5 objects are as large
 PEAK = 8  # cells: about a small object's area
 NAMING = 1.0  # weight of the second loss
 PREFIXES = ("the", "a", "", "the red", "a blue", "green", "the left", "top", "the big")
@@ -119,7 +120,7 @@ def main() -> None:
         maker.difficulty = ramp(step, RAMP)
         for i in range(options.batch):
             rng = np.random.default_rng((step, i))
-            scenes.append(maker.make(rng, *shape(rng, SIDE)))
+            scenes.append(maker.make(rng, *shape(rng, SIDE), count=int(rng.choice(len(COUNTS), p=COUNTS)) + 1))
             texts.append("" if rng.random() < 0.1 else captions.scene_caption(rng, scenes[-1]))
         shown = torch.tensor([[noun in {thing.noun for thing in scene.objects} for noun in captions.NOUNS]
                               for scene in scenes])
