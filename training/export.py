@@ -31,11 +31,12 @@ MANIFEST = {
     "clip": "clip",
     "sam": "sam",
     "geometry": {
-        "image_size": diffusion.SIDE, "attention_stride": 8, "clip_side": clip.SCENE_SIDE, "crop_side": clip.SIDE,
-        "points_per_side": 16, "points_per_batch": 64, "iou_threshold": 0.5, "stability_threshold": 0.8,
+        "image_size": 2 * diffusion.SIDE, "attention_stride": 8, "clip_side": clip.SCENE_SIDE, "crop_side": clip.SIDE,
+        "points_per_side": 16, "points_per_batch": 64, "iou_threshold": 0.3, "stability_threshold": 0.6,
+        "nms_threshold": 0.9,
     },
-    "settings": {"noise_timestep": 200, "timesteps": [200], "attention": "logits",
-                 "layers": ["up_blocks.1.attentions.0"]},
+    "settings": {"noise_timestep": 50, "timesteps": [50], "attention": "logits",
+                 "layers": [name.removesuffix(".transformer_blocks.0.attn2") for name in diffusion.LAYERS]},
     "domain": {"nouns": sorted({*captions.NOUNS, *map(captions.plural, captions.NOUNS)})},
 }
 

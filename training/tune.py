@@ -2,9 +2,9 @@
 
     python training/tune.py [--data benchmarks/scenes] [--bundle src/refdiff/bundles/mini]
 
-Chosen in turn: noise level, layers and kind of attention by pointing and variant g; SAM's filters by variant ds; alpha,
-beta and the clue's weight by the full variant's mIoU; then the score below which an answer is called doubtful, which
-best parts right answers from answers about things that are not in the picture.
+Chosen in turn: the picture's side, noise level and kind of attention by pointing and variant g; SAM's filters by
+variant ds; alpha, beta and the clue's weight by the full variant's mIoU; then the score below which an answer is called
+doubtful, which best parts right answers from answers about things that are not in the picture.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ from refdiff.masks import iou_matrix
 from refdiff.matching import between_class_scores, inside_means
 from refdiff.proposals import Proposals
 
-LEVELS = (50, 100, 200, 300, 400)
-LAYERS = ((), ("up_blocks.1.attentions.0",))
+SIDES, LEVELS, KINDS = (192, 256), (20, 50, 100), ("softmax", "logits")
 FILTERS = tuple(itertools.product((0.2, 0.4), (0.5, 0.65), (0.7, 0.9)))  # predicted IoU, stability, NMS
 ALPHAS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 BETAS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7)
@@ -40,27 +39,25 @@ def pictures(data: Path, split: str = "val"):
 
 
 def tune_maps(model: RefDiff, data: Path) -> dict:
-    """The noise level, layers and attention whose maps point best; variant g's mIoU breaks near ties."""
-    scenes = [(model.encode(path), references) for path, references in pictures(data)]
+    """The picture's side, noise level and kind of attention whose maps point best and give the best masks of g."""
     figures = {}
-    for level, layers, attention in itertools.product(LEVELS, LAYERS, ("softmax", "logits")):
-        settings = model.settings.replace(noise_timestep=level, timesteps=(level,), layers=layers, attention=attention)
+    for side, level, attention in itertools.product(SIDES, LEVELS, KINDS):
+        changes = {"image_size": side, "noise_timestep": level, "timesteps": [level], "attention": attention}
+        settings = model.settings.replace(**changes)
         pointing, overlap = [], []
-        for scene, references in scenes:
-            for reference, c in zip(references, scene.correlation_maps([r.expression for r in references], settings),
-                                    strict=True):
+        for path, references in pictures(data):
+            maps = model.encode(path).correlation_maps([reference.expression for reference in references], settings)
+            for reference, c in zip(references, maps, strict=True):
                 truth = reference.mask
                 if reference.kind == "noun":
                     pointing.append(truth.flatten()[c.argmax()])
                 masks = Proposals.from_correlation(c).masks
                 best = masks[int(between_class_scores(c, masks).argmax())]
                 overlap.append((best & truth).sum() / (best | truth).sum())
-        figures[level, layers, attention] = np.mean(pointing), np.mean(overlap)
-    ranked = sorted(figures.items(), key=lambda each: -sum(each[1]))
-    for (level, layers, attention), (pointing, overlap) in ranked[:8]:
-        print(f"t {level:3}  {attention:7}  {','.join(layers) or 'all':28}  pointing {pointing:.3f}  g {overlap:.3f}")
-    level, layers, attention = ranked[0][0]
-    return {"noise_timestep": level, "timesteps": [level], "layers": list(layers), "attention": attention}
+        figures[np.mean(pointing) + np.mean(overlap)] = changes
+        print(f"side {side}  t {level:3}  {attention:7}  pointing {np.mean(pointing):.3f}  g {np.mean(overlap):.3f}",
+              flush=True)
+    return figures[max(figures)]
 
 
 def tune_segmentor(model: RefDiff, data: Path, count: int = 30) -> dict:
@@ -136,19 +133,24 @@ def tune_doubt(model: RefDiff, data: Path) -> float:
     return round(best, 4)
 
 
+STEPS = {"maps": tune_maps, "segmentor": tune_segmentor, "weights": tune_weights, "doubt": tune_doubt}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("benchmarks/scenes"))
     parser.add_argument("--bundle", type=Path, default=Path("src/refdiff/bundles/mini"))
+    parser.add_argument("--only", nargs="+", choices=STEPS, default=list(STEPS))
     options = parser.parse_args()
     manifest = options.bundle / "refdiff.json"
-    content = json.loads(manifest.read_text())
-    for step in (tune_maps, tune_segmentor, tune_weights, tune_doubt):
-        found = step(RefDiff.from_pretrained(options.bundle), options.data)
-        if step is tune_doubt:
+    for name in options.only:
+        found = STEPS[name](RefDiff.from_pretrained(options.bundle), options.data)
+        content = json.loads(manifest.read_text())
+        if name == "doubt":
             content["domain"]["low_score"] = found
         else:
-            content["geometry" if step is tune_segmentor else "settings"] |= found
+            for key, value in found.items():
+                content["geometry" if key in content["geometry"] else "settings"][key] = value
         manifest.write_text(json.dumps(content, indent=2) + "\n")
 
 
