@@ -112,14 +112,15 @@ def evaluate_picture(model: RefDiff, references: Sequence[Reference], image: np.
         return rows + [fault(reference, error) for reference, _ in usable]
     given = scene.proposals() if any(method.proposals for method in methods) else None
     texts = [reference.expression for reference, _ in usable]
+    before: dict[str, float] = {}
     for method in methods:
-        before = dict(scene.watch.milliseconds)
         try:
             choices = method(scene, texts, given if method.proposals else None)
         except InputError:
             choices = [_alone(method, scene, text, given) for text in texts]
         spent = {stage: round(value - before.get(stage, 0), 2) for stage, value in scene.watch.milliseconds.items()
                  if value > before.get(stage, 0)}
+        before = dict(scene.watch.milliseconds)
         for (reference, truth), choice in zip(usable, choices, strict=True):
             if isinstance(choice, InputError):
                 rows.append(fault(reference, choice) | {"method": method.name})
