@@ -117,7 +117,7 @@ def main() -> None:
 
     def loss_of(step: int) -> torch.Tensor:
         scenes, texts = [], []
-        maker.difficulty = ramp(step, RAMP)
+        maker.difficulty = ramp(options, step, RAMP)
         for i in range(options.batch):
             rng = np.random.default_rng((step, i))
             scenes.append(maker.make(rng, *shape(rng, SIDE), count=int(rng.choice(len(COUNTS), p=COUNTS)) + 1))

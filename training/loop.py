@@ -51,9 +51,9 @@ def scene_maker(pictograms: Path, held_out: bool = False) -> SceneMaker:
     return (SceneMaker if held_out else StyledMaker)(load_pictograms(pictograms), chosen)
 
 
-def ramp(step: int, steps: int) -> float:
-    """The share of hard scenes: from plain ones only to all of them over the first `steps` steps."""
-    return min(1.0, step / steps)
+def ramp(options: argparse.Namespace, step: int, steps: int) -> float:
+    """The share of hard scenes: all for weights that know something; else from none over the first `steps` steps."""
+    return 1.0 if options.start else min(1.0, step / steps)
 
 
 def autocast(device: str):

@@ -109,7 +109,7 @@ def main() -> None:
 
     def loss_of(step: int) -> torch.Tensor:
         scenes, asked = [], []
-        maker.difficulty = ramp(step, RAMP)
+        maker.difficulty = ramp(options, step, RAMP)
         for i in range(options.batch):
             rng = np.random.default_rng((step, i, 1))
             scenes.append(maker.make(rng, *shape(rng, SIDE)))
