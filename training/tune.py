@@ -26,7 +26,7 @@ from refdiff.masks import iou_matrix
 from refdiff.matching import between_class_scores, inside_means
 from refdiff.proposals import Proposals
 
-SIDES, LEVELS, KINDS = (192, 256), (20, 50, 100), ("softmax", "logits")
+SIDES, LEVELS, KINDS = (192, 256), (20, 50), ("softmax", "logits")
 FILTERS = tuple(itertools.product((0.2, 0.4), (0.5, 0.65), (0.7, 0.9)))  # predicted IoU, stability, NMS
 ALPHAS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 BETAS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7)
