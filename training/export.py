@@ -33,7 +33,7 @@ MANIFEST = {
     "geometry": {
         "image_size": 2 * diffusion.SIDE, "attention_stride": 8, "clip_side": clip.SCENE_SIDE, "crop_side": clip.SIDE,
         "points_per_side": 16, "points_per_batch": 64, "iou_threshold": 0.3, "stability_threshold": 0.6,
-        "nms_threshold": 0.9,
+        "nms_threshold": 0.9, "min_region": 40,
     },
     "settings": {"noise_timestep": 50, "timesteps": [50], "attention": "logits",
                  "layers": [name.removesuffix(".transformer_blocks.0.attn2") for name in diffusion.LAYERS]},
