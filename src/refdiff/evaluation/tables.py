@@ -100,8 +100,8 @@ class Run:
         return out
 
     def fingerprint(self) -> str:
-        """8 hexadecimal digits of the settings, bundle, versions and data."""
-        about = {key: self.report[key] for key in ("settings", "bundle", "dataset", "versions", "device", "dtype")}
+        """8 hexadecimal digits of the settings, bundle, versions, device and precision."""
+        about = {key: self.report[key] for key in ("settings", "bundle", "versions", "device", "dtype")}
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:8]
 
 
