@@ -23,7 +23,7 @@ def test_masked_features_agree_with_one_pass_a_proposal(model, layer):
     masks = masks_of(image)
     fast = discriminative.masked_features(image, masks, settings)
     vision = discriminative.model.vision_model
-    grid, rows, columns = discriminative._patches(
+    grid, rows, columns = discriminative.patches(
         discriminative._normalise(torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255))
     first = vision.embeddings.class_embedding + vision.embeddings.position_embedding.weight[0]
     for feature, mask in zip(fast, masks, strict=True):
