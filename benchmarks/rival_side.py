@@ -24,4 +24,4 @@ if __name__ == "__main__":
                 choices = methods.METHODS[name](scene, texts, scene.proposals())
                 found += [iou_matrix(choice.mask[None], reference.mask[None])[0, 0]
                           for choice, reference in zip(choices, references, strict=True)]
-        print(f"{side} px: " + ", ".join(f"{name} {np.mean(found):.3f}" for name, found in overlaps.items()), flush=True)
+        print(f"{side} px:", ", ".join(f"{name} {np.mean(found):.3f}" for name, found in overlaps.items()), flush=True)
