@@ -31,11 +31,21 @@ def test_eq_8_thresholds_and_why_eq_9_cannot_choose_among_them():
     assert 0.2 < half_height[30].sum() / 64 < 0.7
 
 
-def test_between_class_variance_is_otsus():
+def test_between_class_variance_is_otsus_above_the_median():
     correlation, masks = random_case(1)
-    for score, mask in zip(matching.between_class_scores(correlation, masks), masks, strict=True):
+    chosen = matching.between_class_scores(correlation, masks)
+    correlation = np.maximum(correlation, np.quantile(correlation, 0.5, method="lower"))
+    for score, mask in zip(chosen, masks, strict=True):
         within = mask.mean() * correlation[mask].var() + (~mask).mean() * correlation[~mask].var()
         assert score == pytest.approx(correlation.var() - within, abs=1e-6)
+
+
+def test_g_chooses_what_stands_out_rather_than_everything_but_what_lies_below_the_ground():
+    c = np.full((64, 64), 0.5, np.float32)
+    c[5:35, 5:35] = 0.0
+    c[45:55, 45:55] = 1.0
+    masks = Proposals.from_correlation(c).masks
+    assert masks[matching.between_class_scores(c, masks).argmax()].sum() == 100
 
 
 def test_fuse_and_winner():

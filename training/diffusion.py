@@ -28,8 +28,8 @@ from refdiff.generative import read_attention
 LAYERS = ["up_blocks.1.attentions.0.transformer_blocks.0.attn2"]  # where words are tied to places
 WIDTH = 192
 RAMP = 4500  # steps
-COUNTS = (0.35, 0.4, 0.25)  # shares of scenes of 1, 2 and 3 objects; read at twice SIDE, 5 objects are as large
-PEAK = 8  # cells: about a small object's area
+COUNTS = (0.15, 0.25, 0.3, 0.2, 0.1)  # shares of scenes of 1 to 5 objects
+PEAKS = (4, 8, 16, 32)  # cells, in turn: what small and large objects cover
 NAMING = 1.0  # weight of the second loss
 PREFIXES = ("the", "a", "", "the red", "a blue", "green", "the left", "top", "the big")
 
@@ -66,9 +66,10 @@ class Keeper:
         return attn.to_out[1](attn.to_out[0](mixed.flatten(2)))
 
 
-def naming_loss(layers: list, states: torch.Tensor, shown: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+def naming_loss(layers: list, states: torch.Tensor, shown: torch.Tensor, weight: torch.Tensor,
+                peak: int) -> torch.Tensor:
     """Cross-entropy of each noun a picture shows against all nouns it does not, by how far
-    their attention stands out anywhere.
+    their attention stands out in its `peak` greatest cells.
 
     states [M, WIDTH] of all nouns, shown bool [B, M], weight [B]: how much of the picture the noise leaves.
     """
@@ -78,7 +79,7 @@ def naming_loss(layers: list, states: torch.Tensor, shown: torch.Tensor, weight:
         logits = (layer.processor.queries @ keys.T).float() * layer.scale  # [B, pixels, M], summed over heads
         # About the mean: what is the same at every pixel says that a thing is there, not where. The mean of the
         # greatest few rather than a log-sum-exp, whose gradient vanishes while a map is still flat.
-        scores = logits.topk(PEAK, 1).values.mean(1) - logits.mean(1)
+        scores = logits.topk(peak, 1).values.mean(1) - logits.mean(1)
         absent = scores.masked_fill(shown, float("-inf")).logsumexp(1, keepdim=True)
         each = F.softplus(absent - scores) * shown
         total = total + (each.sum(1) / shown.sum(1).clamp(min=1) * weight).mean()
@@ -128,14 +129,14 @@ def main() -> None:
             clean = encode(pictures(scenes))
         generator = torch.Generator(device).manual_seed(step)
         # More often little noise than much: there things can be told apart, and there the maps are read.
-        t = (1000 * torch.rand(options.batch, generator=generator, device=device) ** 2.5).long()
+        t = (1000 * torch.rand(options.batch, generator=generator, device=device) ** 3.5).long()
         noise = torch.randn(clean.shape, generator=generator, device=device)
         noisy = schedule.add_noise(clean, noise, t).contiguous(memory_format=torch.channels_last)
         with autocast(device):
             states = text(tokens(texts)).last_hidden_state
             predicted = denoise(noisy, t, encoder_hidden_states=states).sample
             naming = naming_loss(layers, named(PREFIXES[step % len(PREFIXES)]), shown.to(device),
-                                 schedule.alphas_cumprod.to(device)[t])
+                                 schedule.alphas_cumprod.to(device)[t], PEAKS[step % len(PEAKS)])
         return F.mse_loss(predicted.float(), schedule.get_velocity(clean, noise, t)) + NAMING * naming
 
     held_out = {"": scene_maker(options.pictograms, held_out=True)}

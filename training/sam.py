@@ -128,7 +128,7 @@ def main() -> None:
         probe.load_state_dict(averages["sam"])
         return {key + name: value for key, test in tests.items() for name, value in point_figures(probe, test).items()}
 
-    train(options, {"sam": model}, loss_of, measure, every=250, best="chosen_iou", weight_decay=0.05, muon=2e-3)
+    train(options, {"sam": model}, loss_of, measure, every=250, best="best_iou", weight_decay=0.05, muon=2e-3)
 
 
 def test_set(maker, count: int = 60):

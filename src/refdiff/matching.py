@@ -16,11 +16,14 @@ def generative_scores(correlation: torch.Tensor | np.ndarray, masks: torch.Tenso
 
 
 def between_class_scores(correlation: torch.Tensor | np.ndarray, masks: torch.Tensor | np.ndarray) -> torch.Tensor:
-    """Otsu's between-class variance: Eq. 9 squared times the fractions of area inside and outside; float32 [N].
+    """Otsu's between-class variance of what rises above the map's median: Eq. 9 squared times the fractions of area
+    inside and outside; float32 [N].
 
-    Eq. 9 alone is greatest for the few brightest pixels, so it cannot choose among Eq. 8's own masks.
+    Eq. 9 alone is greatest for the few brightest pixels, so it cannot choose among Eq. 8's own masks. Below the
+    median lie the things that the word is not; with them Otsu's rule parts the ground from those.
     """
-    inside, outside, fraction = _means(correlation, masks)
+    correlation = torch.as_tensor(correlation)
+    inside, outside, fraction = _means(correlation.clamp(min=correlation.median()), masks)
     return ((inside - outside) ** 2 * fraction * (1 - fraction)).float()
 
 
