@@ -45,15 +45,14 @@ def region_token_features(model: DiscriminativeModel, pixels: torch.Tensor, mask
     begun as [CLS], attends in every block to itself and to the patches inside its mask; the patches and the true
     [CLS] go on as usual.
     """
-    vision = model.model.vision_model
-    hidden, rows, columns = _embedded(model, pixels)
+    hidden, rows, columns = model.embedded(pixels.to(model.model.device, model.model.dtype))
     inside = _on_grid(masks, rows, columns, "nearest").to(hidden) > 0
     tokens = hidden[:, :1].expand(-1, len(masks), -1)
     bias = torch.where(inside, 0.0, _OUTSIDE).to(hidden)
-    for layer in vision.encoder.layers:
+    for layer in model.blocks:
         tokens = _region_block(layer, tokens, hidden, bias)
         hidden = layer(hidden, attention_mask=None)
-    return _projected(model, tokens[0])
+    return model.project(tokens[0])
 
 
 @torch.inference_mode()
@@ -64,17 +63,16 @@ def token_masked_features(model: DiscriminativeModel, pixels: torch.Tensor, mask
     `pixels` and `masks` as for `region_token_features`. From block `first_block` on, each proposal's patches are
     multiplied by its mask, resized bilinearly to the patch grid, before every block; [CLS] is kept.
     """
-    vision = model.model.vision_model
-    hidden, rows, columns = _embedded(model, pixels)
+    hidden, rows, columns = model.embedded(pixels.to(model.model.device, model.model.dtype))
     weights = _on_grid(masks, rows, columns, "bilinear").to(hidden)[..., None]
-    for layer in vision.encoder.layers[:first_block]:
+    for layer in model.blocks[:first_block]:
         hidden = layer(hidden, attention_mask=None)
     features = []
     for part in weights.split(_AT_ONCE):
         own = hidden.expand(len(part), -1, -1)
-        for layer in vision.encoder.layers[first_block:]:
+        for layer in model.blocks[first_block:]:
             own = layer(torch.cat([own[:, :1], own[:, 1:] * part], dim=1), attention_mask=None)
-        features.append(_projected(model, own[:, 0]))
+        features.append(model.project(own[:, 0]))
     return torch.cat(features)
 
 
@@ -98,10 +96,10 @@ def cut_features(model: DiscriminativeModel, image: np.ndarray, masks: np.ndarra
             shown = torch.where(large, pixels[0], _column(MEAN)) if hide else pixels[0]
             cuts.append(F.interpolate(shown[None, :, top:bottom, left:right], size=(model.side, model.side),
                                       mode="bilinear")[0])
-        hidden, _, _ = _embedded(model, torch.stack(cuts))
-        for layer in model.model.vision_model.encoder.layers:
+        hidden, _, _ = model.embedded(torch.stack(cuts).to(model.model.device, model.model.dtype))
+        for layer in model.blocks:
             hidden = layer(hidden, attention_mask=None)
-        features.append(_projected(model, hidden[:, 0]))
+        features.append(model.project(hidden[:, 0]))
     return torch.cat(features)
 
 
@@ -120,18 +118,6 @@ def _column(values: tuple[float, ...]) -> torch.Tensor:
 def _on_grid(masks: np.ndarray, rows: int, columns: int, mode: str) -> torch.Tensor:
     """bool [N, H, W] -> float32 [N, rows * columns]."""
     return F.interpolate(torch.from_numpy(masks)[:, None].float(), size=(rows, columns), mode=mode).flatten(1)
-
-
-def _embedded(model: DiscriminativeModel, pixels: torch.Tensor) -> tuple[torch.Tensor, int, int]:
-    """[CLS] and patches after the first layer norm [B, 1 + P, W], and the patch grid."""
-    vision = model.model.vision_model
-    grid, rows, columns = model.patches(pixels.to(model.model.device, model.model.dtype))
-    first = vision.embeddings.class_embedding + vision.embeddings.position_embedding.weight[0]
-    return vision.pre_layrnorm(torch.cat([first.expand(len(grid), 1, -1), grid], dim=1)), rows, columns
-
-
-def _projected(model: DiscriminativeModel, tokens: torch.Tensor) -> torch.Tensor:
-    return model.model.visual_projection(model.model.vision_model.post_layernorm(tokens)).float()
 
 
 def _region_block(layer, tokens: torch.Tensor, hidden: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:

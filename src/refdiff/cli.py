@@ -236,12 +236,11 @@ def _table(rows: list[dict]) -> None:
 def _attention(options: argparse.Namespace) -> int:
     from .expressions import check_expression
     from .figures import attention_sheet
-    from .images import load_image
+    from .images import check_picture_name, load_image
 
     check_expression(options.expression)
     load_image(options.image)
-    if not _is_picture(options.out.name):
-        raise InputError(f"--out must name a picture such as attention.png, not {options.out}.")
+    check_picture_name(options.out)
     scene = load_model(options).encode(options.image)
     correlation = scene.correlation(options.expression)
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -67,12 +67,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     from .cli import load_model
     from .evaluation.runner import Progress, evaluate
 
-    started = []
-
     def show(progress: Progress) -> None:
         end = "\n" if progress.done == progress.total else "\r"
-        started.append(None)
-        if sys.stderr.isatty() or end == "\n" or len(started) % 50 == 0:
+        if sys.stderr.isatty() or end == "\n" or progress.done % 50 == 0:
             print(f"{progress.done}/{progress.total} pictures, {progress.rate:.1f} expressions/s, "
                   f"{progress.remaining / 60:.1f} min left ", end=end if sys.stderr.isatty() else "\n", file=sys.stderr)
 
@@ -116,12 +113,11 @@ def _compare(options: argparse.Namespace) -> int:
 
     from .expressions import check_expression
     from .figures import comparison_sheet, heat_overlay, overlay, proposals_picture
-    from .images import SUFFIXES, load_image
+    from .images import check_picture_name, load_image
     from .methods import METHODS
 
     expression = check_expression(options.expression)
-    if options.out.suffix.lower() not in SUFFIXES:
-        raise InputError(f"--out must name a picture such as compare.png, not {options.out}.")
+    check_picture_name(options.out)
     load_image(options.image)
     from .cli import load_model
 
@@ -135,6 +131,7 @@ def _compare(options: argparse.Namespace) -> int:
         choice = method(scene, [expression], proposals)[0]
         panels.append((f"{method.label}: {choice.score:.3f}", overlay(scene.image, choice.mask)))
         print(f"{name:14} {choice.score:8.3f}  {choice.index}")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     comparison_sheet(panels).save(options.out)
     print(options.out)
     return 0

@@ -113,16 +113,13 @@ class DiscriminativeModel:
         if min(pixels.shape[-2:]) < self.patch:
             pixels = F.interpolate(pixels, size=[max(self.patch, extent) for extent in pixels.shape[-2:]],
                                    mode="bilinear")
-        vision = self.model.vision_model
-        grid, rows, columns = self.patches(self._normalise(pixels))
+        hidden, rows, columns = self.embedded(self._normalise(pixels))
         inside = F.interpolate(torch.from_numpy(masks)[:, None].float(), size=(rows, columns))[:, 0].flatten(1) > 0
-        inside = inside.to(grid.device)
-        tokens = vision.embeddings.class_embedding + vision.embeddings.position_embedding.weight[0]
-        tokens = vision.pre_layrnorm(tokens.expand(1, len(masks), -1))
-        grid = vision.pre_layrnorm(grid)
-        for layer in vision.encoder.layers[: len(vision.encoder.layers) + 1 + settings.clip_layer]:
+        inside = inside.to(hidden.device)
+        tokens, grid = hidden[:, :1].expand(-1, len(masks), -1), hidden[:, 1:]
+        for layer in self._used(settings):
             tokens, grid = _masked_block(layer, tokens, grid, inside)
-        return self._project(tokens[0])
+        return F.normalize(self.project(tokens[0]), dim=-1)
 
     @torch.inference_mode()
     def crop_features_of(self, picture: np.ndarray, masks: np.ndarray, settings: Settings) -> torch.Tensor:
@@ -148,13 +145,10 @@ class DiscriminativeModel:
     @torch.inference_mode()
     def plain_features(self, pixels: torch.Tensor, settings: Settings) -> torch.Tensor:
         """f of Eq. 7: the ordinary encoder on float32 [B, 3, h, w] in [0, 1]; float32 [B, D], unit length."""
-        vision = self.model.vision_model
-        grid, _, _ = self.patches(self._normalise(pixels))
-        first = vision.embeddings.class_embedding + vision.embeddings.position_embedding.weight[0]
-        hidden = vision.pre_layrnorm(torch.cat([first.expand(len(grid), 1, -1), grid], dim=1))
-        for layer in vision.encoder.layers[: len(vision.encoder.layers) + 1 + settings.clip_layer]:
+        hidden, _, _ = self.embedded(self._normalise(pixels))
+        for layer in self._used(settings):
             hidden = layer(hidden, attention_mask=None)
-        return self._project(hidden[:, 0])
+        return F.normalize(self.project(hidden[:, 0]), dim=-1)
 
     def _normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         pixels = pixels.to(self.model.device)
@@ -175,9 +169,24 @@ class DiscriminativeModel:
             positions = table[0].flatten(1).T.to(positions)
         return grid.flatten(2).transpose(1, 2) + positions, rows, columns
 
-    def _project(self, tokens: torch.Tensor) -> torch.Tensor:
-        output = self.model.visual_projection(self.model.vision_model.post_layernorm(tokens))
-        return F.normalize(output.float(), dim=-1)
+    @property
+    def blocks(self) -> torch.nn.ModuleList:
+        """The image encoder's blocks."""
+        return self.model.vision_model.encoder.layers
+
+    def _used(self, settings: Settings) -> torch.nn.ModuleList:
+        return self.blocks[: len(self.blocks) + 1 + settings.clip_layer]
+
+    def embedded(self, pixels: torch.Tensor) -> tuple[torch.Tensor, int, int]:
+        """[CLS] and patches [B, 1 + P, W] of normalised pixels, as the first block takes them; rows, columns."""
+        vision = self.model.vision_model
+        grid, rows, columns = self.patches(pixels)
+        first = vision.embeddings.class_embedding + vision.embeddings.position_embedding.weight[0]
+        return vision.pre_layrnorm(torch.cat([first.expand(len(grid), 1, -1), grid], dim=1)), rows, columns
+
+    def project(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Tokens [..., W] after the last block into the space shared with text: float32 [..., D], not normalised."""
+        return self.model.visual_projection(self.model.vision_model.post_layernorm(tokens)).float()
 
 
 def _aspect(cut: np.ndarray, side: int) -> torch.Tensor:

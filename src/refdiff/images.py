@@ -49,6 +49,12 @@ def load_image(source: ImageLike) -> np.ndarray:
         raise InputError(f"{path} is broken or cut short ({error}); save it again.") from None
 
 
+def check_picture_name(path: Path) -> None:
+    """Raises InputError when a file to write is not named as a picture."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path} must be named as a picture to write, for example {path.stem or 'sheet'}.png.")
+
+
 def _check_size(width: int, height: int, name: str) -> None:
     if width * height > MAX_PIXELS:
         raise InputError(f"{name} is {width}x{height}, over {MAX_PIXELS // 10**6} megapixels; make it smaller first.")

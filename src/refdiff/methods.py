@@ -114,7 +114,7 @@ def global_local(scene: EncodedImage, expressions: Sequence[str], proposals: Pro
     clip, masks = scene.model.rival, proposals.masks
 
     def features() -> torch.Tensor:
-        first = baselines.first_masked_block(len(clip.model.vision_model.encoder.layers))
+        first = baselines.first_masked_block(len(clip.blocks))
         whole = baselines.token_masked_features(clip, baselines.whole_pixels(clip, scene.image), masks, first)
         return _GLOBAL_SHARE * whole + (1 - _GLOBAL_SHARE) * baselines.cut_features(clip, scene.image, masks, hide=True)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +37,25 @@ class Proposals:
         return cls(kept, source) if len(kept) else cls(np.ones((1, *masks.shape[1:]), bool), "image")
 
 
+def read_proposals(path: str | Path) -> Any:
+    """The content of a JSON file of proposals, parsed once however many pictures it covers.
+
+    Raises InputError when it cannot be read.
+    """
+    path = Path(path)
+    try:
+        return _parsed(path, path.stat().st_mtime_ns)
+    except FileNotFoundError:
+        raise InputError(f"There is no proposal file {path}; check the path.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is no JSON file of proposals ({error}).") from None
+
+
+@lru_cache(maxsize=1)
+def _parsed(path: Path, changed: int) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def load_proposals(path: str | Path, size: tuple[int, int], image: str | None = None) -> Proposals:
     """Masks of one picture of `size` (H, W) from a JSON file made by any segmentor.
 
@@ -42,13 +63,7 @@ def load_proposals(path: str | Path, size: tuple[int, int], image: str | None = 
     names to such lists, of which the one for `image` is taken. Raises InputError for anything else, and for a mask
     of another size.
     """
-    path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"There is no proposal file {path}; check the path.") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is no JSON file of proposals ({error}).") from None
+    content = read_proposals(path)
     if isinstance(content, dict) and "size" not in content:
         if image is None or image not in content:
             raise InputError(f"{path} has no proposals for {image or 'a picture without a name'}.")

@@ -32,7 +32,8 @@ class Settings:
         attention_stride: only cross-attention layers with one query per this many px are used.
         layers: only layers whose name starts with one of these; empty for all.
         combine: 'mean' (average, then Eq. 5, bilinear) or 'release' (each map scaled, 8 bit, Lanczos).
-        filter_rule: how a mask of Eq. 8 is chosen: 'between_class' (Otsu's variance above the median) or 'difference' (Eq. 9).
+        filter_rule: how a mask of Eq. 8 is chosen: 'between_class' (Otsu's variance above the median) or 'difference'
+            (Eq. 9).
     Discriminative process (Eq. 6, 7, 10)
         clip_layer: -1 the last, -2 the penultimate layer.
         clip_side: shorter side in px of the picture CLIP's masked attention sees; 0 keeps the picture's own size.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -105,10 +105,9 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path} cannot be read as JSON ({error}).") from None
 
 
-def grouped(name: str, split: str, references: list[Reference], where: dict[str, Any] | None = None,
-            key: Callable[[Reference], Any] = lambda reference: str(reference.image)) -> Dataset:
+def grouped(name: str, split: str, references: list[Reference], where: dict[str, Any]) -> Dataset:
     """A dataset whose references of one picture stand together, in the order of the file otherwise."""
-    first = {}
+    first: dict[Path, int] = {}
     for reference in references:
-        first.setdefault(key(reference), len(first))
-    return Dataset(name, split, tuple(sorted(references, key=lambda each: first[key(each)])), where or {})
+        first.setdefault(reference.image, len(first))
+    return Dataset(name, split, tuple(sorted(references, key=lambda each: first[each.image])), where)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,11 @@ class Overlap:
     def of(cls, prediction: np.ndarray, truth: np.ndarray) -> Overlap:
         """Of two masks bool [H, W]."""
         return cls(int((prediction & truth).sum()), int((prediction | truth).sum()), int(truth.sum()))
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> Overlap:
+        """Of a row of a run."""
+        return cls(row["intersection"], row["union"], row["area"])
 
     @property
     def iou(self) -> float:

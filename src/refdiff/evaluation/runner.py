@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ..images import load_image
 from ..masks import to_rle
 from ..methods import Method
 from ..pipeline import RefDiff
+from ..proposals import load_proposals, read_proposals
 from .metrics import Overlap, summary
 
 HEADER, ROWS, REPORT, TIMINGS = "header.json", "rows.jsonl", "report.json", "timings.json"
@@ -62,8 +64,10 @@ def evaluate(model: RefDiff, dataset: Dataset, methods: Sequence[Method], out: s
 
     `out` is a folder; an existing run there goes on. `proposals` is a file of COCO RLE masks by picture name.
     `workers` over 0 shares the pictures among that many Ray actors. Raises InputError when the folder holds a run
-    with other data or settings.
+    with other data or settings, or the proposals cannot be read.
     """
+    if proposals is not None:
+        read_proposals(proposals)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     _check_header(out, header(model, dataset, methods, proposals))
@@ -94,8 +98,10 @@ def evaluate_picture(model: RefDiff, references: Sequence[Reference], image: np.
                      methods: Sequence[Method], proposals: str | Path | None) -> list[dict[str, Any]]:
     """The rows of one picture: a fault an expression that cannot be used, else one a method and expression."""
     name = references[0].image.name
-    fault = lambda reference, error: {"id": reference.id, "image": name, "expression": reference.expression,  # noqa: E731
-                                      "fault": str(error)}
+
+    def fault(reference: Reference, error: InputError) -> dict[str, Any]:
+        return {"id": reference.id, "image": name, "expression": reference.expression, "fault": str(error)}
+
     if isinstance(image, InputError):
         return [fault(reference, image) for reference in references]
     rows, usable = [], []
@@ -107,7 +113,8 @@ def evaluate_picture(model: RefDiff, references: Sequence[Reference], image: np.
     if not usable:
         return rows
     try:
-        scene = model.encode(image, proposals=_proposals(proposals, image, name))
+        given = None if proposals is None else load_proposals(proposals, image.shape[:2], name)
+        scene = model.encode(image, proposals=given)
     except InputError as error:
         return rows + [fault(reference, error) for reference, _ in usable]
     given = scene.proposals() if any(method.proposals for method in methods) else None
@@ -142,12 +149,6 @@ def _alone(method: Method, scene, text: str, given):
         return error
 
 
-def _proposals(path: str | Path | None, image: np.ndarray, name: str):
-    from ..proposals import load_proposals
-
-    return None if path is None else load_proposals(path, image.shape[:2], name)
-
-
 def read_picture(path: Path) -> np.ndarray | InputError:
     """The picture, or why there is none."""
     try:
@@ -179,9 +180,7 @@ def _check_header(out: Path, wanted: dict[str, Any]) -> None:
     if not path.exists():
         if (out / ROWS).exists():
             raise InputError(f"{out} holds rows without a header; choose another folder.")
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(wanted, indent=2) + "\n")
-        temporary.replace(path)
+        _write(path, wanted)
         return
     found = read_header(out)
     differing = sorted(key for key in wanted if key != "where" and wanted[key] != found.get(key))
@@ -246,14 +245,15 @@ def write_report(out: Path) -> dict[str, Any]:
         if "fault" in row:
             faults.append({key: row[key] for key in ("id", "image", "expression", "method", "fault") if key in row})
             continue
-        each = Overlap(row["intersection"], row["union"], row["area"])
         for kind in {"all", row["kind"] or "all"}:
-            overlaps[row["method"]].setdefault(kind, []).append(((row["picture"], position), each))
+            overlaps[row["method"]].setdefault(kind, []).append(((row["picture"], position), Overlap.of_row(row)))
         stages[row["method"]].update(row["milliseconds"])
     figures = {}
     for name, kinds in overlaps.items():
-        figures[name] = {kind: {"expressions": len(found), **summary(each for _, each in sorted(found, key=_place))}
-                         for kind, found in sorted(kinds.items())}
+        figures[name] = {}
+        for kind, found in sorted(kinds.items()):
+            ordered = [each for _, each in sorted(found, key=itemgetter(0))]
+            figures[name][kind] = {"expressions": len(found), **summary(ordered)}
     report = {key: value for key, value in about.items() if key != "where"} | {
         "faults": sorted(faults, key=lambda row: (row["image"], str(row["id"]), row.get("method", ""))),
         "figures": figures}
@@ -261,10 +261,6 @@ def write_report(out: Path) -> dict[str, Any]:
                            for name, counted in stages.items()})
     _write(out / REPORT, report)
     return report
-
-
-def _place(item: tuple[tuple[int, int], Overlap]) -> tuple[int, int]:
-    return item[0]
 
 
 def _write(path: Path, content: Any) -> None:

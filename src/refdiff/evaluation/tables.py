@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,8 @@ from ..methods import METHODS
 from . import paper
 from .metrics import Overlap
 from .runner import REPORT, read_header, read_rows
-from .significance import LEVEL, difference
+from .significance import LEVEL, Difference, difference
 
-FORMATS = ("markdown", "csv", "latex", "html")
 _FULL = "ref-diff"
 _COMPARED = ("region-token", "cropping", "global-local", "sam-clip", _FULL)
 _ABLATED = ("ref-diff/g", "ref-diff/gs", "ref-diff/ds", _FULL)
@@ -79,25 +79,19 @@ class Run:
             split = f"{split}({'G' if about['where'].get('split_by') == 'google' else 'U'})"
         return cls(name, split, report, folder)
 
-    def overlaps(self) -> dict[str, dict[str, Overlap]]:
-        """Method -> expression id -> overlap."""
-        found: dict[str, dict[str, Overlap]] = {}
+    @cached_property
+    def differences(self) -> dict[str, Difference]:
+        """Method -> Ref-Diff minus it, over the expressions both answered where those are two or more."""
+        overlaps: dict[str, dict[str, Overlap]] = {}
         for row in read_rows(self.folder):
             if "fault" not in row:
-                found.setdefault(row["method"], {})[str(row["id"])] = Overlap(
-                    row["intersection"], row["union"], row["area"])
-        return found
-
-    def significant(self) -> dict[str, float]:
-        """Method -> p of the paired t-test of Ref-Diff against it, over the expressions both answered."""
-        overlaps = self.overlaps()
-        full = overlaps.get(_FULL, {})
-        out = {}
+                overlaps.setdefault(row["method"], {})[str(row["id"])] = Overlap.of_row(row)
+        full, found = overlaps.pop(_FULL, {}), {}
         for name, other in overlaps.items():
             both = [key for key in full if key in other]
-            if name != _FULL and len(both) > 1:
-                out[name] = difference([full[key] for key in both], [other[key] for key in both]).p
-        return out
+            if len(both) > 1:
+                found[name] = difference([full[key] for key in both], [other[key] for key in both])
+        return found
 
     def fingerprint(self) -> str:
         """8 hexadecimal digits of the settings, bundle, versions, device and precision."""
@@ -136,7 +130,6 @@ def _filled(title: str, columns: tuple[Column, ...], rows: dict[str, dict[Column
         measured = [method for method in rows if method in run.report["figures"]]
         if not wanted or not measured:
             continue
-        p = run.significant()
         counts = set()
         for column in wanted:
             for method in measured:
@@ -146,7 +139,7 @@ def _filled(title: str, columns: tuple[Column, ...], rows: dict[str, dict[Column
                 if cell.measured is not None:
                     raise InputError(f"Two runs measured {method} on {run.dataset} {run.split}; name one of them.")
                 cell.measured, cell.count = 100 * figures[column[2]], figures["expressions"]
-                cell.significant = p.get(method, 1.0) < LEVEL
+                cell.significant = method in run.differences and run.differences[method].p < LEVEL
                 counts.add(cell.count)
         faults = len(run.report["faults"])
         notes.append(f"{run.dataset} {run.split}: {'/'.join(map(str, sorted(counts)))} expressions"
@@ -179,16 +172,10 @@ class Grid:
 
 def significance_grid(run: Run) -> Grid | None:
     """Ref-Diff minus every other method of a run; None where the run lacks one of them."""
-    overlaps = run.overlaps()
-    full, rows = overlaps.get(_FULL, {}), []
-    for name, other in overlaps.items():
-        both = [key for key in full if key in other]
-        if name != _FULL and len(both) > 1:
-            found = difference([full[key] for key in both], [other[key] for key in both])
-            interval = lambda ends: f"{100 * ends[0]:.2f} to {100 * ends[1]:.2f}"  # noqa: E731
-            rows.append([METHODS[name].label, str(found.count), f"{100 * found.mean:.2f}",
-                         interval(found.miou_interval), f"{found.p:.2g}", f"{100 * found.oiou:.2f}",
-                         interval(found.oiou_interval)])
+    interval = lambda ends: f"{100 * ends[0]:.2f} to {100 * ends[1]:.2f}"  # noqa: E731
+    rows = [[METHODS[name].label, str(found.count), f"{100 * found.mean:.2f}", interval(found.miou_interval),
+             f"{found.p:.2g}", f"{100 * found.oiou:.2f}", interval(found.oiou_interval)]
+            for name, found in run.differences.items()]
     headings = ["Ref-Diff minus", "expressions", "mIoU", "95 % interval", "p", "oIoU", "95 % interval"]
     return Grid(f"{run.dataset} {run.split}: significance", headings, rows, [
         "paired t-test on IoU; bootstrap intervals over expressions"]) if rows else None
