@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 
 from conftest import shapes
 from refdiff.errors import BundleError
-from refdiff.generative import correlation_map, read_attention
+from refdiff.generative import correlation_map, cross_attention_layers, read_attention
 from refdiff.settings import OFFICIAL
 
 
@@ -59,6 +60,26 @@ def test_the_unet_stops_after_the_last_layer_it_needs(generative, model, latents
     for hook in hooks:
         hook.remove()
     assert calls == [0, 1]  # neither the resnet after the layer nor what follows it
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("crossing", [0, 1, 2])
+def test_texts_that_share_their_picture_get_what_each_gets_alone(crossing):
+    """Wherever in the U-Net the first cross-attention lies: on the way down, in the middle, on the way up."""
+    torch.manual_seed(0)
+    down, middle, up = [("CrossAttnDownBlock2D", "UNetMidBlock2DCrossAttn", "CrossAttnUpBlock2D"),
+                        ("DownBlock2D", "UNetMidBlock2DCrossAttn", "CrossAttnUpBlock2D"),
+                        ("DownBlock2D", "UNetMidBlock2D", "CrossAttnUpBlock2D")][crossing]
+    unet = UNet2DConditionModel(sample_size=16, block_out_channels=(8, 16), layers_per_block=2, cross_attention_dim=12,
+                                attention_head_dim=2, norm_num_groups=4, down_block_types=("DownBlock2D", down),
+                                mid_block_type=middle, up_block_types=(up, "UpBlock2D")).eval()
+    latents, states = torch.randn(2, 4, 16, 16), torch.randn(6, 7, 12)
+    layers = cross_attention_layers(unet)
+    shared, output = read_attention(unet, latents, 30, states, layers, softmax=True, whole=True)
+    apart, expected = read_attention(unet, latents.repeat(3, 1, 1, 1), 30, states, layers, softmax=True, whole=True)
+    assert torch.allclose(output, expected, atol=1e-5)
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(shared, apart, strict=True))
+    assert len(read_attention(unet, latents[:1], 30, states[:1], layers, softmax=True)[0]) == len(layers)
 
 
 def test_a_batch_gives_what_single_expressions_give(generative, model, latents):

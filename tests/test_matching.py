@@ -48,11 +48,12 @@ def test_g_chooses_what_stands_out_rather_than_everything_but_what_lies_below_th
     assert masks[matching.between_class_scores(c, masks).argmax()].sum() == 100
 
 
-def test_fuse_and_winner():
+def test_fuse_and_who_can_win():
     fused = matching.fuse(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 0.5]), 0.25)
     assert fused.tolist() == [0.25, 0.375]
-    scores, areas = torch.tensor([0.9, 0.5, 0.4, 0.8]), torch.tensor([5, 300, 200, 100])
-    assert matching.winner(scores, areas) == 0
-    assert matching.winner(scores, areas, min_area=50) == 3
-    assert matching.winner(scores, areas, largest=2) == 1
-    assert matching.winner(scores, areas, min_area=10**6) == 0
+    areas = torch.tensor([5, 300, 200, 100])
+    assert matching.eligible(areas).all()
+    assert matching.eligible(areas, min_area=50).tolist() == [False, True, True, True]
+    assert matching.eligible(areas, largest=2).tolist() == [False, True, True, False]
+    assert matching.eligible(areas, largest=2, min_area=250).tolist() == [False, True, False, False]
+    assert matching.eligible(areas, min_area=10**6).all()

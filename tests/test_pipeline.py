@@ -8,6 +8,7 @@ from refdiff import InputError
 from refdiff.masks import from_rle, iou_matrix
 from refdiff.matching import fuse, generative_scores
 from refdiff.proposals import Proposals
+from refdiff.segmentor import peak_points
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +49,6 @@ def test_variant_g_chooses_among_eq_8(scene):
     assert any(np.array_equal(result.mask, mask) for mask in masks)
 
 
-def test_the_picture_is_encoded_once_for_all_expressions(model, monkeypatch):
-    calls = []
-    for owner, name in ((model.generative, "encode_image"), (model.segmentor, "generate"),
-                        (model.discriminative, "crop_features_of")):
-        method = getattr(owner, name)
-        monkeypatch.setattr(owner, name, lambda *a, m=method, n=name, **k: (calls.append(n), m(*a, **k))[1])
-    scene = model.encode(shapes())
-    scene.segment(["a ball", "a cat"])
-    scene.segment(["a dog"], "ds")
-    assert sorted(calls) == ["crop_features_of", "encode_image", "generate"]
-
-
 def test_presets_and_settings_change_the_run(model, scene):
     for preset in ("paper", "official"):
         settings = model.bundle.settings(preset)
@@ -75,6 +64,19 @@ def test_results_can_be_saved(model, scene, tmp_path):
     assert result.overlay().size[0] == 144
     left, top, right, bottom = result.box
     assert result.mask[top:bottom, left:right].sum() == result.mask.sum()
+
+
+def test_peaks_ask_sam_at_the_maps_maxima_and_leave_other_expressions_alone(model):
+    settings = model.settings.replace(points="peaks", peaks=6)
+    scene = model.encode(shapes(), settings)
+    alone = scene.segment(["the ball on the left"])[0]
+    together = model.encode(shapes(), settings).segment(["a cat", "the ball on the left"])[1]
+    assert np.array_equal(alone.mask, together.mask) and len(alone.candidates) <= 18
+    c = scene.correlation_maps(["the ball on the left"])[0]
+    points = peak_points(c, 6)
+    assert np.all((points > 0) & (points < 1))
+    x, y = (points[0] * [c.shape[1], c.shape[0]]).astype(int)
+    assert c[y, x] == c.max()
 
 
 def test_correlation_has_a_map_for_every_token(scene):

@@ -2,6 +2,7 @@ import numpy as np
 import torch
 
 from conftest import shapes
+from refdiff.decoder import PointDecoder
 from refdiff.segmentor import box_nms, mask_boxes, point_grid, stability_scores
 
 
@@ -49,6 +50,22 @@ def test_masks_have_the_pictures_size_and_no_near_duplicates(model):
     shared = flat @ flat.T
     overlap = shared / (flat.sum(1)[:, None] + flat.sum(1) - shared)
     assert (overlap[~np.eye(len(flat), dtype=bool)] < 0.9).all()  # judged at low resolution, hence the slack
+
+
+@torch.inference_mode()
+def test_the_decoder_agrees_with_the_librarys(model):
+    segmentor = model.segmentor
+    embedding = segmentor.encode(shapes())
+    points = torch.rand(9, 2, generator=torch.Generator().manual_seed(0)) * segmentor.side
+    library = segmentor.model(image_embeddings=embedding, input_points=points[None, :, None],
+                              input_labels=torch.ones(1, 9, 1, dtype=torch.int), multimask_output=True)
+    logits, rated = PointDecoder(segmentor.model, embedding)(points, float("-inf"))
+    assert torch.allclose(logits, library.pred_masks[0].flatten(0, 1), atol=1e-4)
+    assert torch.allclose(rated, library.iou_scores.flatten(), atol=1e-5)
+    bar = float(rated.median())
+    some, above = PointDecoder(segmentor.model, embedding)(points, bar)
+    assert torch.equal(above, rated[rated > bar])
+    assert torch.allclose(some, logits[rated > bar], atol=1e-4)
 
 
 def test_nothing_passing_the_filters_gives_no_masks(model):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,12 +64,72 @@ class _Reader:
         return attn.to_out[1](attn.to_out[0](mixed.transpose(1, 2).reshape(batch, pixels, -1)))
 
 
+class _Once:
+    """Self-attention whose input repeats along the batch, computed once."""
+
+    def __init__(self, processor, repeats: int):
+        self.processor, self.repeats = processor, repeats
+
+    def __call__(self, attn, hidden_states, *arguments, **options):
+        own = hidden_states[: len(hidden_states) // self.repeats]
+        return self.processor(attn, own, *arguments, **options).repeat(self.repeats, 1, 1)
+
+
+_RUNNING_ORDER = {"down_blocks": 0, "mid_block": 1, "up_blocks": 2}
+
+
+def cross_attention_layers(unet: Any) -> list[str]:
+    """Names of the U-Net's cross-attention layers in the order they run."""
+    names = [name for name, module in unet.named_modules() if name.endswith("attn2") and hasattr(module, "processor")]
+    return sorted(names, key=lambda name: _RUNNING_ORDER[name.partition(".")[0]])
+
+
+@contextmanager
+def _shared_start(unet: Any, pictures: int, texts: int) -> Iterator[None]:
+    """Let the U-Net run on latents of `pictures` with a multiple of as many `texts`.
+
+    What comes before the first cross-attention no text reaches: it runs on the pictures, which repeat there.
+    """
+    if pictures == texts:
+        yield
+        return
+
+    def widened(x: torch.Tensor) -> torch.Tensor:
+        return x if len(x) == texts else x.repeat(texts // len(x), *[1] * (x.ndim - 1))
+
+    def widen_up_block(module, inputs, options):
+        skips = options["res_hidden_states_tuple"]
+        if hasattr(module, "attentions") or len(options["hidden_states"]) == texts:
+            options |= {"hidden_states": widened(options["hidden_states"]),
+                        "res_hidden_states_tuple": tuple(map(widened, skips))}
+        return inputs, options
+
+    first = cross_attention_layers(unet)[0]
+    handles = [unet.time_embedding.register_forward_hook(lambda module, inputs, output: output[:1])]
+    handles += [block.register_forward_pre_hook(widen_up_block, with_kwargs=True) for block in unet.up_blocks]
+    before = None
+    if not first.startswith("up_blocks"):  # there the whole block is widened, as it joins skip connections
+        transformer = unet.get_submodule(first.partition(".transformer_blocks")[0])
+        handles.append(transformer.register_forward_pre_hook(lambda module, inputs: (widened(inputs[0]), *inputs[1:])))
+        own = unet.get_submodule(first.removesuffix("2") + "1")
+        before = own.processor
+        own.set_processor(_Once(before, texts // pictures))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        if before is not None:
+            own.set_processor(before)
+
+
 def read_attention(unet: Any, latents: torch.Tensor, timestep: int, states: torch.Tensor, layers: list[str],
                    softmax: bool, whole: bool = False) -> tuple[list[torch.Tensor], torch.Tensor | None]:
     """Eq. 4: head-averaged cross-attention maps float32 [B, h, w, S] of `layers`, in the order they run, and the
     U-Net's output [B, C, H, W].
 
-    Unless `whole`, the U-Net stops after the last of `layers` and the output is None.
+    `states` [B, S, d] may be a multiple of `latents` [b, C, H, W], which then repeat. Unless `whole`, the U-Net stops
+    after the last of `layers` and the output is None.
     """
     modules = dict(unet.named_modules())
     readers = {name: _Reader(softmax, not whole and name == layers[-1]) for name in layers}
@@ -76,7 +138,8 @@ def read_attention(unet: Any, latents: torch.Tensor, timestep: int, states: torc
         modules[name].set_processor(reader)
     output = None
     try:
-        output = unet(latents, timestep, encoder_hidden_states=states).sample
+        with _shared_start(unet, len(latents), len(states)):
+            output = unet(latents, timestep, encoder_hidden_states=states).sample
     except _Done:
         pass
     finally:
@@ -143,13 +206,10 @@ class GenerativeModel:
 
         Raises BundleError when the U-Net has none at that stride.
         """
-        config = self.unet.config
+        levels = len(self.unet.config.block_out_channels)
         factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
         strides: dict[str, int] = {}
-        levels = len(config.block_out_channels)
-        for name, module in self.unet.named_modules():
-            if not name.endswith("attn2") or not hasattr(module, "set_processor"):
-                continue
+        for name in cross_attention_layers(self.unet):
             part, _, rest = name.partition(".")
             level = levels - 1
             if part == "down_blocks":
@@ -157,7 +217,6 @@ class GenerativeModel:
             elif part == "up_blocks":
                 level = levels - 1 - int(rest.split(".")[0])
             strides[name] = factor * 2**level
-        order = {"down_blocks": 0, "mid_block": 1, "up_blocks": 2}
         names = [name for name, stride in strides.items()
                  if stride == settings.attention_stride and name.startswith(settings.layers or "")]
         if not names:
@@ -165,7 +224,7 @@ class GenerativeModel:
                 f"No cross-attention layer has one query per {settings.attention_stride} px"
                 f"{' among ' + ', '.join(settings.layers) if settings.layers else ''}; "
                 f"this U-Net has strides {', '.join(map(str, sorted(set(strides.values()))))}.")
-        return sorted(names, key=lambda name: order[name.partition(".")[0]])
+        return names
 
     @torch.inference_mode()
     def attention(self, latents: torch.Tensor, texts: list[str], settings: Settings,
@@ -177,22 +236,20 @@ class GenerativeModel:
         noise = self.noise(latents, settings) if noise is None else noise.to(latents)
         levels = self.scheduler.alphas_cumprod.to(latents)
         level = levels[settings.noise_timestep]
-        current = (level.sqrt() * latents + (1 - level).sqrt() * noise).expand(len(texts), -1, -1, -1)
+        current = level.sqrt() * latents + (1 - level).sqrt() * noise
         guided = settings.guidance != 1.0
         states = self.encode_texts([""] * guided + [text + settings.prompt_suffix for text in texts])
-        if guided:
-            states = torch.cat([states[:1].expand(len(texts), -1, -1), states[1:]])
         layers, maps = self.layers(settings), []
         for step, timestep in enumerate(settings.timesteps):
             last = step == len(settings.timesteps) - 1
-            batch = torch.cat([current, current]) if guided else current
-            read, output = read_attention(self.unet, batch.to(self.dtype), timestep, states, layers,
+            if step == 1 and guided:  # from here on each text has a latent of its own, so has its empty text
+                states = torch.cat([states[:1].expand(len(texts), -1, -1), states[1:]])
+            read, output = read_attention(self.unet, current.to(self.dtype), timestep, states, layers,
                                           settings.attention == "softmax", whole=not last)
-            maps += [_guide(one, settings.guidance) if guided else one for one in read]
+            guide = lambda x: _guide(x, len(texts), settings.guidance) if guided else x  # noqa: E731
+            maps += map(guide, read)
             if not last:
-                predicted = output.float()
-                predicted = _guide(predicted, settings.guidance) if guided else predicted
-                current = self._step(current, predicted, timestep, settings.timesteps[step + 1], levels)
+                current = self._step(current, guide(output.float()), timestep, settings.timesteps[step + 1], levels)
         return torch.stack(maps)
 
     def _step(self, current, predicted, timestep: int, following: int, levels) -> torch.Tensor:
@@ -235,8 +292,9 @@ class GenerativeModel:
         return correlation_map(maps[..., indices].mean(-1), image.shape[:2], settings).cpu().numpy()
 
 
-def _guide(halves: torch.Tensor, scale: float) -> torch.Tensor:
-    without, with_text = halves.chunk(2)
+def _guide(both: torch.Tensor, texts: int, scale: float) -> torch.Tensor:
+    """The empty text's part of the batch, then that of the `texts`."""
+    without, with_text = both[:-texts], both[-texts:]
     return without + scale * (with_text - without)
 
 

@@ -41,8 +41,8 @@ def fuse(generative: torch.Tensor, discriminative: torch.Tensor, alpha: float) -
     return alpha * torch.as_tensor(generative) + (1 - alpha) * torch.as_tensor(discriminative)
 
 
-def winner(scores: torch.Tensor, areas: torch.Tensor, largest: int = 0, min_area: int = 0) -> int:
-    """Eq. 2: the index of the greatest score [N] among the `largest` masks of more than `min_area` px [N].
+def eligible(areas: torch.Tensor, largest: int = 0, min_area: int = 0) -> torch.Tensor:
+    """Which masks can win Eq. 2, bool [N]: the `largest` (0: all) of more than `min_area` px; `areas` in px [N].
 
     Where that leaves none, every mask can win.
     """
@@ -50,9 +50,7 @@ def winner(scores: torch.Tensor, areas: torch.Tensor, largest: int = 0, min_area
     if largest and len(areas) > largest:
         order = torch.argsort(areas, descending=True, stable=True)[:largest]
         allowed &= torch.zeros_like(allowed).index_fill(0, order, True)
-    if not allowed.any():
-        allowed = torch.ones_like(allowed)
-    return int(torch.where(allowed, scores, torch.full_like(scores, -torch.inf)).argmax())
+    return allowed if allowed.any() else torch.ones_like(allowed)
 
 
 def inside_means(values: np.ndarray, masks: np.ndarray) -> torch.Tensor:

@@ -95,17 +95,15 @@ def _mixed(scene: EncodedImage, expressions: Sequence[str]) -> torch.Tensor:
 def region_token(scene: EncodedImage, expressions: Sequence[str], proposals: Proposals) -> list[Choice]:
     """Yu et al.'s region tokens, compared with sentence and noun phrase."""
     clip, masks = scene.model.rival, proposals.masks
-    with scene.watch("region token"):
-        features = scene.once(("region token", id(masks)), lambda: baselines.region_token_features(
-            clip, baselines.whole_pixels(clip, scene.image), masks))
+    features = scene.once(("region token", id(masks)), lambda: baselines.region_token_features(
+        clip, baselines.whole_pixels(clip, scene.image), masks), "region token")
     return _most_similar(proposals, features, _mixed(scene, expressions))
 
 
 def cropping(scene: EncodedImage, expressions: Sequence[str], proposals: Proposals) -> list[Choice]:
     """Yu et al.'s cropping: plain CLIP on every proposal's box, compared with the sentence."""
-    with scene.watch("cropping"):
-        features = scene.once(("cropping", id(proposals.masks)), lambda: baselines.cut_features(
-            scene.model.rival, scene.image, proposals.masks, hide=False))
+    features = scene.once(("cropping", id(proposals.masks)), lambda: baselines.cut_features(
+        scene.model.rival, scene.image, proposals.masks, hide=False), "cropping")
     return _most_similar(proposals, features, _sentences(scene, expressions)[0])
 
 
@@ -118,8 +116,7 @@ def global_local(scene: EncodedImage, expressions: Sequence[str], proposals: Pro
         whole = baselines.token_masked_features(clip, baselines.whole_pixels(clip, scene.image), masks, first)
         return _GLOBAL_SHARE * whole + (1 - _GLOBAL_SHARE) * baselines.cut_features(clip, scene.image, masks, hide=True)
 
-    with scene.watch("global-local"):
-        mixed = scene.once(("global-local", id(masks)), features)
+    mixed = scene.once(("global-local", id(masks)), features, "global-local")
     return _most_similar(proposals, mixed, _mixed(scene, expressions))
 
 

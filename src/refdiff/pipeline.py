@@ -22,13 +22,13 @@ from .generative import CorrelationMap, GenerativeModel, correlation_map
 from .images import ImageLike, load_image
 from .masks import boxes, to_rle
 from .proposals import Proposals, load_proposals
-from .segmentor import Segmentor
+from .segmentor import Segmentor, peak_points, point_grid
 from .settings import Settings, Variant
 from .timing import Stopwatch
 
 _SIDE = ThreadPoolExecutor(1, thread_name_prefix="segmentor")
 _EXPRESSIONS_AT_ONCE = 16
-_SEGMENTOR_SETTINGS = ("points_per_side", "iou_threshold", "stability_threshold", "stability_offset", "nms_threshold",
+_GRID_SETTINGS = ("points_per_side", "iou_threshold", "stability_threshold", "stability_offset", "nms_threshold",
                        "duplicate_threshold", "min_region")
 
 
@@ -49,7 +49,7 @@ class Segmentation:
     """The answer to one expression.
 
     `mask` bool [H, W]; `score` of Eq. 1 (cosine-like, comparable within one bundle and settings); `candidates` every
-    proposal, best first; `notice` a sentence when the answer is not to be trusted, else None.
+    proposal that can win, best first; `notice` a sentence when the answer is not to be trusted, else None.
     """
 
     image: np.ndarray
@@ -122,7 +122,8 @@ class EncodedImage:
         settings = settings or self.settings
         parsed = [parse(text, settings.root_rule, settings.clue_rule) for text in expressions]
         self._begin_proposals(variant, settings)
-        maps = self._maps(parsed, settings) if variant != "ds" else [None] * len(parsed)
+        mapped = variant != "ds" or settings.points == "peaks"
+        maps = self._maps(parsed, settings) if mapped else [None] * len(parsed)
         texts = [None] * len(parsed)
         if variant in ("full", "ds") and parsed:
             with self.watch("text"):
@@ -150,30 +151,58 @@ class EncodedImage:
         """Let SAM run beside the loading and running of the other models; `proposals` waits for it."""
         if variant != "g" and self._given is None:
             _ = self.model.segmentor  # imported here: two threads must not import the same libraries at once
-            self._proposals(settings)
+            if settings.points == "grid":
+                self._proposals(settings)
+            else:
+                self._embedding()
+
+    def _embedding(self) -> Future[torch.Tensor]:
+        segmentor = self.model.segmentor
+        return self.once(("embedding",), lambda: _SIDE.submit(
+            self.timed, "SAM encoder", lambda: segmentor.encode(self.image)))
 
     def _proposals(self, settings: Settings) -> Future[Proposals]:
-        def generate() -> Proposals:
-            segmentor = self.model.segmentor
-            with self.watch("segmentor"):
-                return Proposals.of(segmentor.generate(self.image, settings).masks, "segmentor")
+        embedding = self._embedding()
+        key = ("proposals", *(getattr(settings, name) for name in _GRID_SETTINGS))
+        return self.once(key, lambda: _SIDE.submit(
+            lambda: self._masks_at(point_grid(settings.points_per_side), embedding.result(), settings)))
 
-        key = ("proposals", *(getattr(settings, name) for name in _SEGMENTOR_SETTINGS))
-        return self.once(key, lambda: _SIDE.submit(generate))
+    def _masks_at(self, points: np.ndarray, embedding: torch.Tensor, settings: Settings) -> Proposals:
+        found = self.timed("SAM decoder", lambda: self.model.segmentor.masks_at(embedding, points, self.size, settings))
+        return Proposals.of(found.masks, "segmentor")
 
-    def once(self, key: tuple, make: Callable[[], Any]) -> Any:
-        """What `make` gave for this key the first time: for what depends on the picture and its proposals alone."""
+    def _candidates(self, expression: Expression, correlation: torch.Tensor | None,
+                    settings: Settings) -> tuple[np.ndarray, list[int]]:
+        """The proposals that can win, bool [N, H, W], and their indices among all."""
+        if settings.points == "peaks" and self._given is None:
+            proposals = self.once(("peaks", expression.text, settings), lambda: self._masks_at(
+                peak_points(correlation.numpy(), settings.peaks), self._embedding().result(), settings))
+        else:
+            proposals = self.proposals(settings)
+
+        def allowed() -> tuple[np.ndarray, list[int]]:
+            areas = torch.from_numpy(proposals.masks.sum((1, 2)))
+            indices = matching.eligible(areas, settings.largest, settings.min_area).nonzero()[:, 0].tolist()
+            return proposals.masks[indices], indices
+
+        return self.once(("candidates", id(proposals), settings.largest, settings.min_area), allowed)
+
+    def once(self, key: tuple, make: Callable[[], Any], stage: str | None = None) -> Any:
+        """What `make` gave for this key the first time, its time counted to `stage`: for what depends on the picture
+        and its proposals alone."""
         if key not in self._kept:
-            self._kept[key] = make()
+            self._kept[key] = self.timed(stage, make) if stage else make()
         return self._kept[key]
 
-    def _latents(self, settings: Settings) -> torch.Tensor:
-        def encode() -> torch.Tensor:
-            generative = self.model.generative
-            with self.watch("latent"):
-                return generative.encode_image(self.image, settings)
+    def timed(self, stage: str, make: Callable[[], Any]) -> Any:
+        """What `make` gives, its time counted to `stage`."""
+        with self.watch(stage):
+            return make()
 
-        return self.once(("latents", settings.image_size, settings.seed), encode)
+    def _latents(self, settings: Settings) -> torch.Tensor:
+        generative = self.model.generative
+        return self.once(("latents", settings.image_size, settings.seed),
+                         lambda: generative.encode_image(self.image, settings), "latent")
 
     def _maps(self, expressions: list[Expression], settings: Settings) -> list[torch.Tensor]:
         """c of Eq. 5 for each expression, float32 [H, W]."""
@@ -193,23 +222,16 @@ class EncodedImage:
         """s^D of Eq. 10 over v of Eq. 7, and what the clue adds; float32 [N]."""
         model, clues = self.model.discriminative, expression.direction
         seen = lambda where: clues if settings.clue_on == where else ()  # noqa: E731
-        picture = lambda where: biased_picture(self.image, where, settings)  # noqa: E731
+        picture = lambda where: biased_picture(self.image, seen(where), settings)  # noqa: E731
         common = (id(masks), settings.clip_layer, settings.clue_rule)
-
-        def masked_features() -> torch.Tensor:
-            with self.watch("clip masked"):
-                return model.masked_features_of(picture(seen("masked")), masks, settings)
-
-        def crop_features() -> torch.Tensor:
-            with self.watch("clip crops"):
-                return model.crop_features_of(picture(seen("crop")), masks, settings)
-
         scores = torch.zeros(len(masks))
         if settings.beta > 0:
-            masked = self.once(("masked", *common, seen("masked"), settings.clip_side), masked_features)
+            masked = self.once(("masked", *common, seen("masked"), settings.clip_side),
+                               lambda: model.masked_features_of(picture("masked"), masks, settings), "CLIP masked")
             scores = scores + settings.beta * (masked @ texts[0]).cpu()
         if settings.beta < 1:
-            crops = self.once(("crops", *common, seen("crop"), settings.crop, settings.crop_side), crop_features)
+            crops = self.once(("crops", *common, seen("crop"), settings.crop, settings.crop_side),
+                              lambda: model.crop_features_of(picture("crop"), masks, settings), "CLIP crops")
             scores = scores + (1 - settings.beta) * (crops @ texts[1]).cpu()
         if clues and settings.clue_weight:
             bias = positional_bias(*self.size, clues, settings.clue_rule == "release")
@@ -223,22 +245,19 @@ class EncodedImage:
             area_counts = settings.filter_rule == "between_class"
             rule = matching.between_class_scores if area_counts else matching.generative_scores
             generative, discriminative = rule(correlation, masks), None
-            scores = generative
+            scores, indices = generative, range(len(masks))
         else:
-            masks = self.proposals(settings).masks
-            generative = None if correlation is None else matching.generative_scores(correlation, masks)
+            masks, indices = self._candidates(expression, correlation, settings)
+            generative = None if variant == "ds" else matching.generative_scores(correlation, masks)
             discriminative = None if texts is None else self._discriminative(expression, texts, masks, settings)
             if variant == "full":
                 scores = matching.fuse(generative, discriminative, settings.alpha)
             else:
                 scores = generative if variant == "gs" else discriminative
-        areas = torch.from_numpy(masks.sum((1, 2)))
-        best = (matching.winner(scores, areas) if variant == "g"
-                else matching.winner(scores, areas, settings.largest, settings.min_area))
-        order = [best, *(i for i in scores.argsort(descending=True, stable=True).tolist() if i != best)]
         value = lambda part, i: None if part is None else float(part[i])  # noqa: E731
-        candidates = tuple(Candidate(i, masks[i], float(scores[i]), value(generative, i), value(discriminative, i))
-                           for i in order)
+        candidates = tuple(
+            Candidate(indices[i], masks[i], float(scores[i]), value(generative, i), value(discriminative, i))
+            for i in scores.argsort(descending=True, stable=True).tolist())
         return Segmentation(self.image, expression, variant, candidates,
                             self.model.notice(expression, candidates[0], variant))
 

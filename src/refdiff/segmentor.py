@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
 
+from .decoder import PointDecoder
 from .images import ImageLike, load_image
 from .masks import tidy
 from .settings import Settings
 
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
+_PEAKS_APART = 24  # at the nearest, in fractions of the longer side
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,11 @@ class Segmentor:
         """
         height, width = self._inner(size)
         points = torch.from_numpy(points.astype(np.float32)) * torch.tensor([width, height])
+        decode = PointDecoder(self.model, embedding)
         kept: list[tuple[torch.Tensor, ...]] = []
-        for start in range(0, len(points), settings.points_per_batch):
-            logits, rated = self._decode(embedding, points[start : start + settings.points_per_batch])
-            logits, rated = logits.flatten(0, 1), rated.flatten()
-            good = rated > settings.iou_threshold
-            logits, rated = self._inside(logits[good], size), rated[good]
+        for part in points.to(embedding.device).split(settings.points_per_batch):
+            logits, rated = decode(part, settings.iou_threshold)
+            logits = self._inside(logits, size)
             stability = stability_scores(logits, settings.stability_offset)
             good = stability >= settings.stability_threshold
             logits, rated, stability = logits[good], rated[good], stability[good]
@@ -94,14 +96,6 @@ class Segmentor:
         """The picture's (height, width) inside SAM's square."""
         scale = self.side / max(size)
         return max(1, int(size[0] * scale + 0.5)), max(1, int(size[1] * scale + 0.5))
-
-    def _decode(self, embedding: torch.Tensor, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits float32 [P, 3, h, w] and predicted IoU float32 [P, 3] of points in SAM's pixels."""
-        points = points.to(embedding.device)[None, :, None]
-        labels = torch.ones(points.shape[:3], dtype=torch.int, device=embedding.device)
-        output = self.model(image_embeddings=embedding, input_points=points, input_labels=labels,
-                            multimask_output=True)
-        return output.pred_masks[0].float(), output.iou_scores[0].float()
 
     def _inside(self, logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """Low-resolution logits [N, h, w] with the padding pushed to background."""
@@ -126,6 +120,15 @@ def point_grid(per_side: int) -> np.ndarray:
     """Centres (x, y) of per_side x per_side cells of the unit square: float64 [per_side ** 2, 2]."""
     centres = (np.arange(per_side) + 0.5) / per_side
     return np.stack(np.meshgrid(centres, centres), axis=-1).reshape(-1, 2)
+
+
+def peak_points(correlation: np.ndarray, count: int) -> np.ndarray:
+    """The `count` greatest local maxima (x, y) of c [H, W], as fractions of its sides: float64 [P, 2]."""
+    height, width = correlation.shape
+    window = max(3, max(height, width) // _PEAKS_APART)
+    ys, xs = np.nonzero(ndimage.maximum_filter(correlation, window, mode="nearest") == correlation)
+    order = np.argsort(-correlation[ys, xs], kind="stable")[:count]
+    return np.stack([(xs[order] + 0.5) / width, (ys[order] + 0.5) / height], axis=-1)
 
 
 def stability_scores(logits: torch.Tensor, offset: float) -> torch.Tensor:

@@ -50,6 +50,8 @@ class Settings:
         largest: only this many of the largest proposals can win; 0 for all.
         min_area: proposals of at most this many px cannot win.
     Segmentor
+        points: where SAM is asked: 'grid' (points_per_side squared, whatever the words) or 'peaks' (the `peaks`
+            greatest local maxima of the correlation map: fewer, but other proposals for every expression).
         points_per_side, points_per_batch: the point grid and how many are decoded together.
         iou_threshold, stability_threshold, stability_offset, nms_threshold: as in SAM's mask generator.
         duplicate_threshold: of two masks with a greater IoU the better rated stays; 1 keeps both.
@@ -85,6 +87,8 @@ class Settings:
     largest: int = 0
     min_area: int = 0
 
+    points: Literal["grid", "peaks"] = "grid"
+    peaks: int = 24
     points_per_side: int = 32
     points_per_batch: int = 64
     iou_threshold: float = 0.88
@@ -118,8 +122,9 @@ class Settings:
                 raise InputError(f"{name} must lie between 0 and 1, not {getattr(self, name)}.")
         if not self.timesteps or not all(0 <= t < 1000 for t in (*self.timesteps, self.noise_timestep)):
             raise InputError("timesteps and noise_timestep must lie between 0 and 999, and there must be at least one.")
-        if min(self.image_size, self.attention_stride, self.points_per_side, self.points_per_batch) < 1:
-            raise InputError("image_size, attention_stride, points_per_side and points_per_batch must be at least 1.")
+        counts = ("image_size", "attention_stride", "peaks", "points_per_side", "points_per_batch")
+        if min(getattr(self, name) for name in counts) < 1:
+            raise InputError(f"{', '.join(counts[:-1])} and {counts[-1]} must be at least 1.")
 
     def replace(self, **changes: Any) -> Settings:
         """A copy with some values changed. Raises InputError for an unknown name or a value out of range."""
