@@ -19,7 +19,8 @@ def counted(model):
     parts = {"U-Net middle": generative.unet.mid_block, "U-Net end": generative.unet.conv_out,
              "U-Net attention": generative.unet.up_blocks[-1].attentions[0], "VAE": generative.vae.encoder,
              "SAM encoder": model.segmentor.model.vision_encoder,
-             "CLIP patches": clip.vision_model.embeddings.patch_embedding, "CLIP text": clip.text_model, "text encoder": generative.text_encoder}
+             "CLIP patches": clip.vision_model.embeddings.patch_embedding, "CLIP text": clip.text_model,
+             "text encoder": generative.text_encoder}
 
     def note(name):
         def hook(module, inputs, options):

@@ -14,6 +14,7 @@ from PIL import Image
 from .expressions import Direction, Expression, parse
 from .images import ImageLike, load_image
 from .masks import boxes
+from .matching import inside_means
 from .settings import Settings
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -206,6 +207,14 @@ def biased_picture(image: np.ndarray, clues: Iterable[Direction], settings: Sett
     if not clues:
         return picture
     return picture * positional_bias(*image.shape[:2], clues, settings.clue_rule == "release")[..., None]
+
+
+def clue_scores(expression: Expression, masks: np.ndarray, settings: Settings) -> torch.Tensor:
+    """What a clue adds to s^D: `clue_weight` times the mean of P inside each mask (bool [N, H, W]); float32 [N]."""
+    if not (expression.direction and settings.clue_weight):
+        return torch.zeros(len(masks))
+    bias = positional_bias(*masks.shape[1:], expression.direction, settings.clue_rule == "release")
+    return settings.clue_weight * inside_means(bias, masks)
 
 
 def _clues(expression: Expression | str | None, settings: Settings) -> tuple[Direction, ...]:

@@ -249,10 +249,10 @@ class GenerativeModel:
             guide = lambda x: _guide(x, len(texts), settings.guidance) if guided else x  # noqa: E731
             maps += map(guide, read)
             if not last:
-                current = self._step(current, guide(output.float()), timestep, settings.timesteps[step + 1], levels)
+                current = self.step(current, guide(output.float()), timestep, settings.timesteps[step + 1], levels)
         return torch.stack(maps)
 
-    def _step(self, current, predicted, timestep: int, following: int, levels) -> torch.Tensor:
+    def step(self, current, predicted, timestep: int, following: int, levels) -> torch.Tensor:
         """A deterministic DDIM step (eta 0) from `timestep` to `following`."""
         here, there = levels[timestep], levels[following]
         if self.scheduler.config.prediction_type == "v_prediction":

@@ -23,8 +23,8 @@ def boxes(masks: np.ndarray) -> np.ndarray:
 
 def iou_matrix(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """float64 [N, M]: intersection over union of every pair; 0 where both are empty."""
-    a = first.reshape(len(first), -1).astype(np.float32)
-    b = second.reshape(len(second), -1).astype(np.float32)
+    a = first.reshape(len(first), np.prod(first.shape[1:], dtype=int)).astype(np.float32)
+    b = second.reshape(len(second), np.prod(second.shape[1:], dtype=int)).astype(np.float32)
     intersection = (a @ b.T).astype(np.float64)
     union = a.sum(1)[:, None] + b.sum(1)[None] - intersection
     return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
@@ -82,9 +82,14 @@ def tidy(mask: np.ndarray, min_region: int) -> np.ndarray:
         sizes = np.bincount(labels.ravel(), minlength=count + 1)
         return labels, sizes, np.flatnonzero(sizes[1:] < min_region) + 1
 
-    labels, _, holes = small(~mask)
-    mask = mask | np.isin(labels, holes)
-    labels, sizes, specks = small(mask)
+    left, top, right, bottom = boxes(mask[None])[0]
+    # A margin of `min_region` px keeps the ground around the mask from looking like a hole.
+    near = (slice(max(0, top - min_region), bottom + min_region), slice(max(0, left - min_region), right + min_region))
+    labels, _, holes = small(~mask[near])
+    part = mask[near] | np.isin(labels, holes)
+    labels, sizes, specks = small(part)
     if len(sizes) > 1:
         specks = specks[specks != 1 + sizes[1:].argmax()]
-    return mask & ~np.isin(labels, specks)
+    tidied = np.zeros_like(mask)
+    tidied[near] = part & ~np.isin(labels, specks)
+    return tidied

@@ -15,7 +15,7 @@ from PIL import Image
 
 from . import matching
 from .bundle import Bundle, find_bundle
-from .discriminative import DiscriminativeModel, biased_picture, positional_bias
+from .discriminative import DiscriminativeModel, biased_picture, clue_scores
 from .errors import InputError
 from .expressions import Expression, parse
 from .generative import CorrelationMap, GenerativeModel, correlation_map
@@ -233,27 +233,29 @@ class EncodedImage:
             crops = self.once(("crops", *common, seen("crop"), settings.crop, settings.crop_side),
                               lambda: model.crop_features_of(picture("crop"), masks, settings), "CLIP crops")
             scores = scores + (1 - settings.beta) * (crops @ texts[1]).cpu()
-        if clues and settings.clue_weight:
-            bias = positional_bias(*self.size, clues, settings.clue_rule == "release")
-            scores = scores + settings.clue_weight * matching.inside_means(bias, masks)
-        return scores
+        return scores + clue_scores(expression, masks, settings)
+
+    @staticmethod
+    def _generative(correlation: torch.Tensor, masks: np.ndarray, variant: Variant, settings: Settings) -> torch.Tensor:
+        """s^G of Eq. 9; for variant g what chooses among the masks of Eq. 8."""
+        if variant == "g" and settings.filter_rule == "between_class":
+            return matching.between_class_scores(correlation, masks)
+        return matching.generative_scores(correlation, masks)
 
     def _answer(self, expression: Expression, correlation: torch.Tensor | None,
                 texts: tuple[torch.Tensor, torch.Tensor] | None, variant: Variant, settings: Settings) -> Segmentation:
         if variant == "g":
-            masks = Proposals.from_correlation(correlation.numpy()).masks
-            area_counts = settings.filter_rule == "between_class"
-            rule = matching.between_class_scores if area_counts else matching.generative_scores
-            generative, discriminative = rule(correlation, masks), None
-            scores, indices = generative, range(len(masks))
+            masks = self.timed("matching", lambda: Proposals.from_correlation(correlation.numpy()).masks)
+            indices, discriminative = range(len(masks)), None
         else:
             masks, indices = self._candidates(expression, correlation, settings)
-            generative = None if variant == "ds" else matching.generative_scores(correlation, masks)
             discriminative = None if texts is None else self._discriminative(expression, texts, masks, settings)
+        with self.watch("matching"):
+            generative = None if variant == "ds" else self._generative(correlation, masks, variant, settings)
             if variant == "full":
                 scores = matching.fuse(generative, discriminative, settings.alpha)
             else:
-                scores = generative if variant == "gs" else discriminative
+                scores = generative if discriminative is None else discriminative
         value = lambda part, i: None if part is None else float(part[i])  # noqa: E731
         candidates = tuple(
             Candidate(indices[i], masks[i], float(scores[i]), value(generative, i), value(discriminative, i))

@@ -11,12 +11,14 @@ import torch.nn.functional as F
 from scipy import ndimage
 
 from .decoder import PointDecoder
+from .enlarge import Enlarger
 from .images import ImageLike, load_image
-from .masks import tidy
+from .masks import iou_matrix, tidy
 from .settings import Settings
 
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
+_JUDGED_SIDE = 1024  # px: of a larger picture masks are judged at this size, already finer than their logits
 _PEAKS_APART = 24  # at the nearest, in fractions of the longer side
 
 
@@ -30,9 +32,9 @@ class ScoredMasks:
 
 
 class Segmentor:
-    """SAM's automatic mask generator (Kirillov et al., appendix B), filtering before it resizes.
+    """SAM's automatic mask generator (Kirillov et al., appendix B).
 
-    Masks are judged as low-resolution logits; only survivors are brought to the picture's size.
+    Masks are judged as they will look in the picture, but only where they are; only survivors are drawn whole.
     """
 
     def __init__(self, model):
@@ -51,7 +53,7 @@ class Segmentor:
     def encode(self, image: ImageLike) -> torch.Tensor:
         """The image embedding [1, C, h, w]: longer side resized to SAM's, normalised, padded right and below."""
         image = load_image(image)
-        height, width = self._inner(image.shape[:2])
+        height, width = self.inner(image.shape[:2])
         device, dtype = self.model.device, self.model.dtype
         pixels = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float()
         pixels = F.interpolate(pixels, size=(height, width), mode="bilinear", antialias=True)
@@ -71,49 +73,56 @@ class Segmentor:
 
         `embedding` from `encode`, `size` the picture's (H, W).
         """
-        height, width = self._inner(size)
+        height, width = self.inner(size)
         points = torch.from_numpy(points.astype(np.float32)) * torch.tensor([width, height])
         decode = PointDecoder(self.model, embedding)
+        judge = self._enlarger(embedding, tuple(round(extent * min(1, _JUDGED_SIDE / max(size))) for extent in size))
         kept: list[tuple[torch.Tensor, ...]] = []
         for part in points.to(embedding.device).split(settings.points_per_batch):
             logits, rated = decode(part, settings.iou_threshold)
-            logits = self._inside(logits, size)
-            stability = stability_scores(logits, settings.stability_offset)
+            stability, boxes = _judged(logits, judge, settings.stability_offset)
             good = stability >= settings.stability_threshold
-            logits, rated, stability = logits[good], rated[good], stability[good]
-            kept.append((logits, rated, stability, mask_boxes(logits > 0)))
+            kept.append((logits[good], rated[good], stability[good], boxes[good]))
         logits, rated, stability, boxes = (torch.cat(parts) for parts in zip(*kept, strict=True))
         order = box_nms(boxes, rated, settings.nms_threshold)
-        order = order[_apart(logits[order] > 0, settings.duplicate_threshold)]
-        masks = self._resize(logits[order], size)
-        filled = masks.any((1, 2))
-        masks, order = masks[filled], order[torch.from_numpy(filled).to(order.device)]
+        masks = self._paint(logits[order], self._enlarger(embedding, size))
+        filled = torch.from_numpy(masks.any((1, 2)))
+        order, masks = order.cpu()[filled], masks[filled.numpy()]
+        apart = distinct(masks, settings.duplicate_threshold)
+        order, masks = order[apart], masks[apart]
         if settings.min_region:
             masks = np.stack([tidy(mask, settings.min_region) for mask in masks]) if len(masks) else masks
-        return ScoredMasks(masks, rated[order].cpu().numpy(), stability[order].cpu().numpy())
+        return ScoredMasks(masks, rated.cpu()[order].numpy(), stability.cpu()[order].numpy())
 
-    def _inner(self, size: tuple[int, int]) -> tuple[int, int]:
+    def _enlarger(self, embedding: torch.Tensor, size: tuple[int, int]) -> Enlarger:
+        return Enlarger(4 * embedding.shape[-1], self.side, self.inner(size), size, embedding.device)
+
+    def inner(self, size: tuple[int, int]) -> tuple[int, int]:
         """The picture's (height, width) inside SAM's square."""
         scale = self.side / max(size)
         return max(1, int(size[0] * scale + 0.5)), max(1, int(size[1] * scale + 0.5))
 
-    def _inside(self, logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        """Low-resolution logits [N, h, w] with the padding pushed to background."""
-        height, width = self._inner(size)
-        factor = logits.shape[-1] / self.side
-        logits[:, int(np.ceil(height * factor)) :] = -32.0
-        logits[:, :, int(np.ceil(width * factor)) :] = -32.0
-        return logits
-
-    def _resize(self, logits: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
-        """Low-resolution logits [N, h, w] -> masks bool [N, H, W], a few at a time."""
-        height, width = self._inner(size)
-        masks = np.zeros((len(logits), *size), bool)
-        for start in range(0, len(logits), 16):
-            part = F.interpolate(logits[None, start : start + 16], size=(self.side, self.side), mode="bilinear")
-            part = F.interpolate(part[..., :height, :width], size=size, mode="bilinear")
-            masks[start : start + 16] = (part[0] > 0).cpu().numpy()
+    def _paint(self, logits: torch.Tensor, enlarge: Enlarger) -> np.ndarray:
+        """Low-resolution logits [N, h, w] -> masks bool [N, H, W]."""
+        masks = np.zeros((len(logits), *enlarge.size), bool)
+        for mask, each, box in zip(masks, logits, mask_boxes(logits > 0).int().tolist(), strict=True):
+            top, left, values = enlarge.window(each, box)
+            height, width = values.shape
+            mask[top : top + height, left : left + width] = (values > 0).cpu().numpy()
         return masks
+
+
+def _judged(logits: torch.Tensor, enlarge: Enlarger, offset: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Stability float32 [N] and boxes float32 [N, 4] of low-resolution logits [N, h, w] at the size of `enlarge`."""
+    stability, boxes = np.zeros(len(logits), np.float32), np.zeros((len(logits), 4), np.float32)
+    for i, box in enumerate(mask_boxes(logits > -offset).int().tolist()):
+        top, left, values = enlarge.window(logits[i], box)
+        values = values.cpu().numpy()  # many small steps: there they cost the least
+        stability[i] = np.count_nonzero(values > offset) / max(np.count_nonzero(values > -offset), 1)
+        rows, columns = (np.flatnonzero(line) for line in ((values > 0).any(1), (values > 0).any(0)))
+        if rows.size:
+            boxes[i] = left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1
+    return torch.from_numpy(stability).to(logits.device), torch.from_numpy(boxes).to(logits.device)
 
 
 def point_grid(per_side: int) -> np.ndarray:
@@ -162,12 +171,11 @@ def box_nms(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> torc
     return order[_keep(overlap, threshold)]
 
 
-def _apart(masks: torch.Tensor, threshold: float) -> torch.Tensor:
-    """Indices of masks bool [N, h, w], best first, that no earlier one resembles by an IoU above `threshold`."""
-    flat = masks.flatten(1).float()
-    shared = flat @ flat.T
-    area = flat.sum(1)
-    return _keep(shared / (area[:, None] + area[None] - shared).clamp(min=1), threshold)
+def distinct(masks: np.ndarray, threshold: float) -> np.ndarray:
+    """Indices of masks bool [N, H, W], best first, that no earlier one resembles by an IoU above `threshold`."""
+    if threshold >= 1:
+        return np.arange(len(masks))
+    return _keep(torch.from_numpy(iou_matrix(masks, masks)), threshold).numpy()
 
 
 def _keep(overlap: torch.Tensor, threshold: float) -> torch.Tensor:
