@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from muon import Muon, split
 from refdiff.datasets.drawing import Scene, SceneMaker, load_photographs, load_pictograms
@@ -96,7 +97,7 @@ def train(options, modules: dict[str, torch.nn.Module], loss_of: Callable[[int],
     rates = [(group, group["lr"]) for optimiser in optimisers for group in optimiser.param_groups]
     if options.start and not (options.run / "last.pt").exists():
         for name, module in modules.items():
-            module.load_state_dict(type(module).from_pretrained(options.start / HOMES[name]).float().state_dict())
+            begin_from(module, type(module).from_pretrained(options.start / HOMES[name]).float().state_dict())
     averages = {name: {k: v.detach().clone().float() for k, v in m.state_dict().items()} for name, m in modules.items()}
     step, samples, record, seconds = 0, 0, -np.inf, 0.0
     last = options.run / "last.pt"
@@ -151,6 +152,15 @@ def train(options, modules: dict[str, torch.nn.Module], loss_of: Callable[[int],
             save({"modules": {n: m.state_dict() for n, m in modules.items()}, "averages": averages, "step": step,
                   "samples": samples,
                   "record": record, "seconds": elapsed, "optimisers": [o.state_dict() for o in optimisers]}, last)
+
+
+def begin_from(module: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Load weights, a grid of position embeddings [1, h, w, C] resized to the module's own."""
+    for name, wanted in module.state_dict().items():
+        if name.endswith("pos_embed") and weights[name].shape != wanted.shape:
+            grid = F.interpolate(weights[name].permute(0, 3, 1, 2), size=wanted.shape[1:3], mode="bicubic")
+            weights[name] = grid.permute(0, 2, 3, 1)
+    module.load_state_dict(weights)
 
 
 def save(state: dict, path: Path) -> None:

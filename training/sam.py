@@ -15,7 +15,7 @@ from transformers import SamConfig, SamModel
 import attention
 from loop import HELD_OUT_SEED, arguments, autocast, ramp, scene_maker, shape, train
 
-SIDE, WIDTH = 192, 96
+SIDE, WIDTH = 256, 96
 OBJECT_POINTS, GROUND_POINTS = 3, 1
 RAMP = 3000  # steps
 MEAN, STD = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])

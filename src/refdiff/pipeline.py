@@ -17,7 +17,7 @@ from . import matching
 from .bundle import Bundle, find_bundle
 from .discriminative import DiscriminativeModel, biased_picture, clue_scores
 from .errors import InputError
-from .expressions import Expression, parse
+from .expressions import Expression, check_expression, parse
 from .generative import CorrelationMap, GenerativeModel, correlation_map
 from .images import ImageLike, load_image
 from .masks import boxes, to_rle
@@ -120,8 +120,9 @@ class EncodedImage:
         if variant not in get_args(Variant):
             raise InputError(f"There is no variant {variant!r}; the variants are {', '.join(get_args(Variant))}.")
         settings = settings or self.settings
-        parsed = [parse(text, settings.root_rule, settings.clue_rule) for text in expressions]
+        expressions = [check_expression(text) for text in expressions]
         self._begin_proposals(variant, settings)
+        parsed = [parse(text, settings.root_rule, settings.clue_rule) for text in expressions]
         mapped = variant != "ds" or settings.points == "peaks"
         maps = self._maps(parsed, settings) if mapped else [None] * len(parsed)
         texts = [None] * len(parsed)
