@@ -1,57 +1,88 @@
-"""Run one picture through randomly initialised models of exactly the paper's sizes: shapes, times and memory.
+"""Write a bundle of randomly initialised models of exactly the paper's sizes, to measure with.
 
-    python benchmarks/full_size.py [--size 512] [--dtype float32|bfloat16] [--device cpu] [--json FILE]
+    python benchmarks/full_size.py FOLDER
+    refdiff bench examples/scene.png --model FOLDER --set image_size=512
 
-SD 1.5 (U-Net, VAE, text encoder), SAM ViT-H and CLIP ViT-B/16, no weights needed. The masks mean nothing; that
-every stage runs at its true size is what is shown.
+SD 1.5 (U-Net, VAE, text encoder), SAM ViT-H and CLIP ViT-B/16. The masks mean nothing; SAM's thresholds are set so that
+a third of them passes the first filter and PROPOSALS all of them, about as of a real picture with real weights.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
-import resource
-import time
 from pathlib import Path
 
-import numpy as np
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, SamConfig, SamModel
 
-from refdiff.bundle import EMBEDDED, Bundle, Domain, load_tokenizer
-from refdiff.discriminative import DiscriminativeModel
-from refdiff.generative import GenerativeModel
-from refdiff.pipeline import RefDiff
-from refdiff.proposals import Proposals
-from refdiff.segmentor import Segmentor
+from refdiff.bundle import EMBEDDED, load_tokenizer
+from refdiff.images import load_image
+from refdiff.segmentor import Segmentor, point_grid, stability_scores
 from refdiff.settings import Settings
 
-EXPRESSIONS = ["the mug left of the laptop", "a red book", "the chair on the right", "a lamp"]
+PROPOSALS = 60
+LOGITS = 3000  # times larger than a fresh model's
+PICTURE = Path(__file__).parent.parent / "examples" / "scene.png"
 
 
-def stable_diffusion(build) -> GenerativeModel:
-    unet = build(lambda: UNet2DConditionModel(sample_size=64, cross_attention_dim=768))
-    vae = build(lambda: AutoencoderKL(
+def write_diffusion(folder: Path) -> None:
+    save(UNet2DConditionModel(sample_size=64, cross_attention_dim=768), folder / "unet")
+    save(AutoencoderKL(
         block_out_channels=(128, 256, 512, 512), layers_per_block=2, sample_size=512,
-        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4))
-    text = build(lambda: CLIPTextModel(CLIPTextConfig(
-        hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12)))
-    schedule = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False,
-                             set_alpha_to_one=False, steps_offset=1)
-    return GenerativeModel(unet, vae, text, tokenizer(), schedule)
+        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4), folder / "vae")
+    save(CLIPTextModel(CLIPTextConfig(
+        hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12)),
+        folder / "text_encoder")
+    DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False,
+                  set_alpha_to_one=False, steps_offset=1).save_pretrained(folder / "scheduler")
+    tokenizer().save_pretrained(folder / "tokenizer")
 
 
-def sam_huge(build) -> Segmentor:
-    return Segmentor(build(lambda: SamModel(SamConfig(vision_config={
+def write_clip(folder: Path) -> None:
+    save(CLIPModel(CLIPConfig(text_config={"projection_dim": 512},
+                              vision_config={"patch_size": 16, "projection_dim": 512})), folder)
+    tokenizer().save_pretrained(folder)
+
+
+def write_sam(folder: Path) -> dict[str, float]:
+    """The thresholds that suit it. Predicted IoUs are spread, else half precision could not tell them apart, and logits
+    made as large as trained ones, else no mask would be stable."""
+    model = SamModel(SamConfig(vision_config={
         "hidden_size": 1280, "num_hidden_layers": 32, "num_attention_heads": 16, "mlp_dim": 5120,
-        "global_attn_indexes": [7, 15, 23, 31]}))))
+        "global_attn_indexes": [7, 15, 23, 31]})).eval()
+    last = model.mask_decoder.iou_prediction_head.proj_out
+    with torch.no_grad():
+        last.weight *= 30
+        last.bias.fill_(0.5)
+        for head in model.mask_decoder.output_hypernetworks_mlps:
+            head.proj_out.weight *= LOGITS
+            head.proj_out.bias *= LOGITS
+    thresholds = suitable_thresholds(model)
+    save(model, folder)
+    return thresholds
 
 
-def clip_base(build) -> DiscriminativeModel:
-    config = CLIPConfig(text_config={"projection_dim": 512}, vision_config={"patch_size": 16, "projection_dim": 512})
-    return DiscriminativeModel(build(lambda: CLIPModel(config)), tokenizer())
+@torch.inference_mode()
+def suitable_thresholds(model: SamModel) -> dict[str, float]:
+    segmentor, image = Segmentor(model), load_image(PICTURE)
+    embedding, (height, width) = segmentor.encode(image), segmentor.inner(image.shape[:2])
+    points = torch.from_numpy(point_grid(32)).float() * torch.tensor([width, height])
+    rated, stability = [], []
+    for part in points.split(16):
+        output = model(image_embeddings=embedding, input_points=part[None, :, None],
+                       input_labels=torch.ones(1, len(part), 1, dtype=torch.int))
+        logits = F.interpolate(output.pred_masks[0], size=(segmentor.side,) * 2, mode="bilinear")
+        logits = F.interpolate(logits[..., :height, :width], size=image.shape[:2], mode="bilinear")
+        rated.append(output.iou_scores.flatten())
+        stability.append(stability_scores(logits.flatten(0, 1), Settings().stability_offset))
+    rated, stability = torch.cat(rated), torch.cat(stability)
+    first = float(rated.quantile(2 / 3))
+    passed = stability[rated > first]
+    print(f"logits {logits.std():.2f}, predicted IoU {rated.min():.3f} to {rated.max():.3f}, stability {passed.min():.3f} to {passed.max():.3f}")
+    return {"iou_threshold": first, "stability_threshold": float(passed.quantile(1 - PROPOSALS / len(passed)))}
 
 
 def tokenizer():
@@ -61,83 +92,22 @@ def tokenizer():
     return small
 
 
-def rectangles(count: int, height: int, width: int) -> np.ndarray:
-    """bool [count, height, width], seeded."""
-    rng = np.random.default_rng(0)
-    masks = np.zeros((count, height, width), bool)
-    for mask in masks:
-        top, left = rng.integers(height - 40), rng.integers(width - 40)
-        mask[top : top + rng.integers(30, 200), left : left + rng.integers(30, 200)] = True
-    return masks
-
-
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+def save(model: torch.nn.Module, folder: Path) -> None:
+    print(f"{folder.name}: {sum(p.numel() for p in model.parameters()):,} parameters")
+    model.half().save_pretrained(folder, safe_serialization=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=512, help="side of the diffusion model's square")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("folder", type=Path, help="where to write; 3.8 GB")
     options = parser.parse_args()
-    dtype = getattr(torch, options.dtype)
     torch.manual_seed(0)
-    times: dict[str, float] = {}
-
-    def timed(name: str, run):
-        started = time.perf_counter()
-        result = run()
-        if options.device == "cuda":
-            torch.cuda.synchronize()
-        times[name] = round(time.perf_counter() - started, 2)
-        return result
-
-    def build(make):
-        default = torch.get_default_dtype()
-        torch.set_default_dtype(dtype)
-        try:
-            model = make()
-        finally:
-            torch.set_default_dtype(default)
-        return model.to(options.device, dtype).eval().requires_grad_(False)
-
-    # Random weights pass no threshold: the filters are opened, so that every stage has its work.
-    settings = Settings(image_size=options.size, iou_threshold=0.0, stability_threshold=0.0)
-    model = RefDiff(Bundle("random", {}, {}, {}, Domain(), ""), options.device, dtype, settings)
-    model.__dict__["generative"] = timed("build diffusion", lambda: stable_diffusion(build))
-    model.__dict__["segmentor"] = timed("build SAM", lambda: sam_huge(build))
-    model.__dict__["discriminative"] = timed("build CLIP", lambda: clip_base(build))
-    sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in (
-        ("U-Net", model.generative.unet), ("VAE", model.generative.vae),
-        ("text encoder", model.generative.text_encoder),
-        ("SAM", model.segmentor.model), ("CLIP", model.discriminative.model))}
-    picture = np.random.default_rng(0).integers(0, 255, (480, 640, 3)).astype(np.uint8)
-    scene = model.encode(picture)
-    timed("latent (VAE)", lambda: scene._latents(settings))
-    timed("attention, 1 expression", lambda: scene.correlation_maps(EXPRESSIONS[:1]))
-    maps = timed("attention, 4 expressions", lambda: scene.correlation_maps(EXPRESSIONS))
-    timed("SAM, whole", lambda: scene.proposals())
-    # What random SAM finds is one mask many times over; the rest is run on as many as a real picture gives.
-    masks = rectangles(60, *picture.shape[:2])
-    scene = model.encode(picture, proposals=Proposals(masks, "file"))
-    timed("CLIP masked, 60 proposals", lambda: model.discriminative.masked_features(picture, masks, settings))
-    timed("CLIP crops, 60 proposals", lambda: model.discriminative.crop_features(picture, masks, settings))
-    results = timed("answer, 1 expression", lambda: scene.segment(EXPRESSIONS[:1]))
-    timed("answer, 4 further expressions", lambda: scene.segment(EXPRESSIONS))
-    assert maps[0].shape == results[0].mask.shape == (480, 640)
-    peak = (torch.cuda.max_memory_allocated() if options.device == "cuda"
-            else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
-    report = {"device": torch.cuda.get_device_name() if options.device == "cuda" else processor(),
-              "threads": torch.get_num_threads(), "torch": torch.__version__, "size": options.size,
-              "dtype": options.dtype, "parameters": sizes, "proposals": len(masks), "seconds": times,
-              "peak GB": round(peak / 1e9, 2)}
-    print(json.dumps(report, indent=2))
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2))
+    write_diffusion(options.folder / "diffusion")
+    write_clip(options.folder / "clip")
+    thresholds = write_sam(options.folder / "sam")
+    (options.folder / "refdiff.json").write_text(json.dumps({
+        "format": 1, "name": "full-size", "diffusion": "diffusion", "clip": "clip", "sam": "sam",
+        "geometry": thresholds | {"nms_threshold": 1.0, "duplicate_threshold": 1.0}}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -106,6 +106,10 @@ def model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", dest="changes", action="append", default=[], metavar="NAME=VALUE",
                         help="change one setting, for example --set alpha=0.2")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, mps (default: cpu)")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32",
+                        help="bfloat16 and float16 halve the memory (default: float32)")
+    parser.add_argument("--memory", type=float, metavar="GB",
+                        help="keep within about this much: smaller batches, models loaded in turn")
     parser.add_argument("--seed", type=int, metavar="N", help="of the diffusion noise (default: 0)")
 
 
@@ -121,7 +125,8 @@ def load_model(options: argparse.Namespace) -> RefDiff:
     except (RuntimeError, AssertionError):
         raise InputError(f"The device {options.device!r} is not available here; leave --device out to use the "
                          "processor.") from None
-    model = RefDiff.from_pretrained(options.model, device=device, preset=options.preset)
+    dtype = getattr(torch, options.dtype)
+    model = RefDiff.from_pretrained(options.model, device, dtype, options.preset, options.memory)
     changes = dict(_change(text) for text in options.changes)
     if options.seed is not None:
         changes["seed"] = options.seed

@@ -1,8 +1,9 @@
-"""The commands of those who compare methods: evaluate, tables, failures, compare."""
+"""The commands of those who compare methods: evaluate, tables, failures, compare, bench."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,15 @@ def add_commands(commands: Any, model_options: Callable[[argparse.ArgumentParser
                          help="the sheet to write (default: compare.png)")
     model_options(compare)
     compare.set_defaults(run=_compare)
+
+    bench = commands.add_parser("bench", help="time and memory of every stage, beside the plain way and the floor")
+    bench.add_argument("image", metavar="IMAGE", type=Path)
+    bench.add_argument("--expressions", metavar="K[,K...]", default="1,4,16",
+                       help="how many to ask for on the picture (default: 1,4,16)")
+    bench.add_argument("--rounds", metavar="N", type=int, default=5, help="medians are of this many (default: 5)")
+    bench.add_argument("--json", metavar="FILE", type=Path, help="write all that was measured here")
+    model_options(bench)
+    bench.set_defaults(run=_bench)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -134,4 +144,26 @@ def _compare(options: argparse.Namespace) -> int:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     comparison_sheet(panels).save(options.out)
     print(options.out)
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    try:
+        counts = sorted({int(count) for count in options.expressions.split(",")})
+    except ValueError:
+        counts = [0]
+    if counts[0] < 1 or options.rounds < 1:
+        raise InputError("--expressions needs numbers of at least 1 with commas between, as in 1,4,16, and --rounds at "
+                         "least 1.")
+
+    from .bench.report import bench, table
+    from .cli import load_model
+    from .images import load_image
+
+    load_image(options.image)
+    show = lambda text: print(f"{text} ...", file=sys.stderr)  # noqa: E731
+    report = bench(load_model(options), options.image, counts, options.rounds, show)
+    print(table(report))
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0

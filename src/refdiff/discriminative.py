@@ -19,7 +19,6 @@ from .settings import Settings
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
-_CROPS_AT_ONCE = 32
 
 
 def positional_bias(height: int, width: int, directions: Iterable[Direction], release: bool = False) -> np.ndarray:
@@ -134,8 +133,8 @@ class DiscriminativeModel:
             crops[tuple(pixels.shape)].append((index, pixels))
         features = torch.zeros(len(masks), self.model.projection_dim, device=self.model.device)
         for group in crops.values():
-            for start in range(0, len(group), _CROPS_AT_ONCE):
-                indices, pixels = zip(*group[start : start + _CROPS_AT_ONCE], strict=True)
+            for start in range(0, len(group), settings.crops_per_batch):
+                indices, pixels = zip(*group[start : start + settings.crops_per_batch], strict=True)
                 features[list(indices)] = self.plain_features(torch.stack(pixels), settings)
         return features
 

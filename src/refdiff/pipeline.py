@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,13 +20,13 @@ from .expressions import Expression, check_expression, parse
 from .generative import CorrelationMap, GenerativeModel, correlation_map
 from .images import ImageLike, load_image
 from .masks import boxes, to_rle
+from .memory import Shelf
 from .proposals import Proposals, load_proposals
 from .segmentor import Segmentor, peak_points, point_grid
 from .settings import Settings, Variant
 from .timing import Stopwatch
 
 _SIDE = ThreadPoolExecutor(1, thread_name_prefix="segmentor")
-_EXPRESSIONS_AT_ONCE = 16
 _GRID_SETTINGS = ("points_per_side", "iou_threshold", "stability_threshold", "stability_offset", "nms_threshold",
                        "duplicate_threshold", "min_region")
 
@@ -104,7 +103,7 @@ class EncodedImage:
 
     def proposals(self, settings: Settings | None = None) -> Proposals:
         """The given proposals, else the segmentor's."""
-        settings = settings or self.settings
+        settings = self._bounded(settings)
         if self._given is not None:
             return self._given
         return self._proposals(settings).result()
@@ -119,7 +118,7 @@ class EncodedImage:
             raise InputError("segment() takes a list of expressions; put the one you have in brackets.")
         if variant not in get_args(Variant):
             raise InputError(f"There is no variant {variant!r}; the variants are {', '.join(get_args(Variant))}.")
-        settings = settings or self.settings
+        settings = self._bounded(settings)
         expressions = [check_expression(text) for text in expressions]
         self._begin_proposals(variant, settings)
         parsed = [parse(text, settings.root_rule, settings.clue_rule) for text in expressions]
@@ -133,7 +132,7 @@ class EncodedImage:
 
     def correlation(self, expression: str, settings: Settings | None = None) -> CorrelationMap:
         """Eq. 5 for the root, and for every token by itself."""
-        settings = settings or self.settings
+        settings = self._bounded(settings)
         parsed = parse(expression, settings.root_rule, settings.clue_rule)
         generative = self.model.generative
         maps = generative.attention(self._latents(settings), [parsed.text], settings)[:, 0]
@@ -144,18 +143,23 @@ class EncodedImage:
 
     def correlation_maps(self, expressions: Sequence[str], settings: Settings | None = None) -> list[np.ndarray]:
         """c of Eq. 5 for each expression, float32 [H, W] in [0, 1], in one batch."""
-        settings = settings or self.settings
+        settings = self._bounded(settings)
         parsed = [parse(text, settings.root_rule, settings.clue_rule) for text in expressions]
         return [each.numpy() for each in self._maps(parsed, settings)]
+
+    def _bounded(self, settings: Settings | None) -> Settings:
+        return self.model.shelf.bounded(settings or self.settings)
 
     def _begin_proposals(self, variant: Variant, settings: Settings) -> None:
         """Let SAM run beside the loading and running of the other models; `proposals` waits for it."""
         if variant != "g" and self._given is None:
             _ = self.model.segmentor  # imported here: two threads must not import the same libraries at once
             if settings.points == "grid":
-                self._proposals(settings)
+                begun = self._proposals(settings)
             else:
-                self._embedding()
+                begun = self._embedding()
+            if self.model.shelf.crowded:
+                begun.result()  # so that SAM can make room for the others
 
     def _embedding(self) -> Future[torch.Tensor]:
         segmentor = self.model.segmentor
@@ -208,8 +212,9 @@ class EncodedImage:
     def _maps(self, expressions: list[Expression], settings: Settings) -> list[torch.Tensor]:
         """c of Eq. 5 for each expression, float32 [H, W]."""
         generative, maps = self.model.generative, []
-        for start in range(0, len(expressions), _EXPRESSIONS_AT_ONCE):
-            batch = expressions[start : start + _EXPRESSIONS_AT_ONCE]
+        at_once = settings.expressions_per_batch
+        for start in range(0, len(expressions), at_once):
+            batch = expressions[start : start + at_once]
             latents = self._latents(settings)
             with self.watch("attention"):
                 attention = generative.attention(latents, [each.text for each in batch], settings)
@@ -273,39 +278,47 @@ class RefDiff:
     """
 
     def __init__(self, bundle: Bundle, device: str | torch.device = "cpu", dtype: torch.dtype | None = None,
-                 settings: Settings | None = None):
-        self.bundle, self.device, self.dtype = bundle, torch.device(device), dtype
+                 settings: Settings | None = None, memory: float | None = None):
+        if memory is not None and not memory > 0:
+            raise InputError(f"memory must be a number of GB above 0, not {memory}.")
+        self.bundle, self.device, self.dtype, self.memory = bundle, torch.device(device), dtype, memory
         self.settings = settings or bundle.settings()
+        self.shelf = Shelf(memory, bundle.parts, dtype or torch.float32)
 
     @classmethod
     def from_pretrained(cls, name: str | Path = "mini", device: str | torch.device = "cpu",
-                        dtype: torch.dtype | None = None, preset: str | None = None) -> RefDiff:
+                        dtype: torch.dtype | None = None, preset: str | None = None,
+                        memory: float | None = None) -> RefDiff:
         """The bundle `name` ('mini', 'sd15', a folder, or a Hub id), on `device`, in `dtype` (float32 where None).
 
         `preset` 'paper' or 'official' replaces the bundle's own settings. Models are loaded when first used.
-        Raises BundleError when the bundle cannot be found or is incomplete.
+        `memory` in GB (10^9 bytes) is what to keep within: batches shrink, and models that do not fit together are
+        loaded in turn. Raises BundleError when the bundle cannot be found or is incomplete.
         """
         bundle = find_bundle(name)
-        return cls(bundle, device, dtype, bundle.settings(preset))
+        return cls(bundle, device, dtype, bundle.settings(preset), memory)
 
-    @cached_property
+    @property
     def generative(self) -> GenerativeModel:
-        return GenerativeModel.from_pretrained(self.bundle.part("diffusion"), self.device, self.dtype)
+        return self._model("generative", GenerativeModel, self.bundle.part("diffusion"))
 
-    @cached_property
+    @property
     def discriminative(self) -> DiscriminativeModel:
-        return DiscriminativeModel.from_pretrained(self.bundle.part("clip"), self.device, self.dtype)
+        return self._model("discriminative", DiscriminativeModel, self.bundle.part("clip"))
 
-    @cached_property
+    @property
     def rival(self) -> DiscriminativeModel:
         """The CLIP of Yu et al.'s methods where the bundle names one; else the bundle's own."""
         if self.bundle.rival is None:
             return self.discriminative
-        return DiscriminativeModel.from_pretrained(self.bundle.rival(), self.device, self.dtype)
+        return self._model("rival", DiscriminativeModel, self.bundle.rival())
 
-    @cached_property
+    @property
     def segmentor(self) -> Segmentor:
-        return Segmentor.from_pretrained(self.bundle.part("sam"), self.device, self.dtype)
+        return self._model("segmentor", Segmentor, self.bundle.part("sam"))
+
+    def _model(self, name: str, kind: Any, folder: Path) -> Any:
+        return self.shelf.get(name, folder, lambda folder: kind.from_pretrained(folder, self.device, self.dtype))
 
     def encode(self, image: ImageLike, settings: Settings | None = None,
                proposals: str | Path | Proposals | None = None) -> EncodedImage:

@@ -52,11 +52,13 @@ class Settings:
     Segmentor
         points: where SAM is asked: 'grid' (points_per_side squared, whatever the words) or 'peaks' (the `peaks`
             greatest local maxima of the correlation map: fewer, but other proposals for every expression).
-        points_per_side, points_per_batch: the point grid and how many are decoded together.
+        points_per_side: of the point grid.
         iou_threshold, stability_threshold, stability_offset, nms_threshold: as in SAM's mask generator.
         duplicate_threshold: of two masks with a greater IoU the better rated stays; 1 keeps both.
         min_region: specks and holes of fewer px are removed; 0 keeps them.
     seed: of the VAE's sample and of the noise.
+    expressions_per_batch, points_per_batch, crops_per_batch: how many at most the U-Net, SAM's decoder and CLIP take at
+        once; more are faster and need more memory.
     """
 
     root_rule: Literal["referent", "syntax", "release"] = "referent"
@@ -90,7 +92,6 @@ class Settings:
     points: Literal["grid", "peaks"] = "grid"
     peaks: int = 24
     points_per_side: int = 32
-    points_per_batch: int = 64
     iou_threshold: float = 0.88
     stability_threshold: float = 0.95
     stability_offset: float = 1.0
@@ -99,6 +100,10 @@ class Settings:
     min_region: int = 0
 
     seed: int = 0
+
+    expressions_per_batch: int = 16
+    points_per_batch: int = 64
+    crops_per_batch: int = 32
 
     def __post_init__(self) -> None:
         hints = get_type_hints(Settings)
@@ -122,7 +127,8 @@ class Settings:
                 raise InputError(f"{name} must lie between 0 and 1, not {getattr(self, name)}.")
         if not self.timesteps or not all(0 <= t < 1000 for t in (*self.timesteps, self.noise_timestep)):
             raise InputError("timesteps and noise_timestep must lie between 0 and 999, and there must be at least one.")
-        counts = ("image_size", "attention_stride", "peaks", "points_per_side", "points_per_batch")
+        counts = ("image_size", "attention_stride", "peaks", "points_per_side", "expressions_per_batch",
+                  "points_per_batch", "crops_per_batch")
         if min(getattr(self, name) for name in counts) < 1:
             raise InputError(f"{', '.join(counts[:-1])} and {counts[-1]} must be at least 1.")
 

@@ -32,13 +32,11 @@ class PlainAnswer:
 
 
 @torch.inference_mode()
-def plain_answer(model: RefDiff, image: np.ndarray, text: str, settings: Settings,
-                 given: Proposals | None = None) -> PlainAnswer:
-    """One expression from the beginning to the winner. SAM runs in any case; `given` proposals replace its masks."""
+def plain_answer(model: RefDiff, image: np.ndarray, text: str, settings: Settings) -> PlainAnswer:
+    """One expression from the beginning to the winner."""
     expression = parse(text, settings.root_rule, settings.clue_rule)
     correlation = plain_correlation(model.generative, image, expression, settings)
-    found = plain_masks(model.segmentor, image, settings)
-    masks = (given or Proposals.of(found, "segmentor")).masks
+    masks = Proposals.of(plain_masks(model.segmentor, image, settings), "segmentor").masks
     clip = model.discriminative
     soft, hard = clip.text_features([expression], settings)
     masked = clip.masked_features(image, masks, settings, expression)

@@ -1,0 +1,103 @@
+"""Time and memory of the whole method on one picture, beside the plain way and beside the floor."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from PIL import Image
+
+from ..images import load_image
+from ..pipeline import RefDiff, Segmentation
+from ..timing import Stopwatch
+from .floor import OperationCounter, matrix_product_rate
+from .plain import plain_answer
+
+EXPRESSIONS = (
+    "the cat on the left", "the dog", "a red car", "the big tree", "the ball at the bottom", "the green apple",
+    "the house on the right", "a bird", "the horse next to the tree", "the cup", "a yellow flower", "the book",
+    "the chair in the corner", "the blue hat", "the clock above the bed", "the small boat")
+STAGES = ("decode", "latent", "attention", "SAM encoder", "SAM decoder", "text", "CLIP masked", "CLIP crops",
+          "matching", "writing")
+
+
+def measure(model: RefDiff, picture: Path, counts: Sequence[int], rounds: int,
+            show: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    """Seconds, ready for JSON: medians of `rounds`, ratios the medians of the rounds' own ratios.
+
+    A round runs the plain way for one expression (it shares nothing, so k expressions take k times that) and refdiff
+    for each of `counts` expressions, both from the picture's file to the masks' files. Stages are timed in further
+    runs, one after another; otherwise SAM runs beside the rest.
+    """
+    texts = {count: [EXPRESSIONS[i % len(EXPRESSIONS)] for i in range(count)] for count in counts}
+    operations: dict[int, dict[str, int]] = {}
+    for count in counts:
+        show(f"counting the arithmetic of {count} expressions")
+        counter = OperationCounter()
+        results = refdiff_way(model, picture, texts[count], counter)
+        operations[count] = counter.operations
+    taken: list[dict[str | int, float]] = []
+    stages: dict[int, list[dict[str, float]]] = {count: [] for count in counts}
+    rates = []
+    for number in range(rounds):
+        show(f"round {number + 1} of {rounds}")
+        rates.append(matrix_product_rate(model.device, model.dtype or torch.float32))
+        seconds = {"plain": _seconds(model, lambda n=number: plain_way(model, picture, EXPRESSIONS[n % 16]))}
+        for count in counts:
+            seconds[count] = _seconds(model, lambda c=count: refdiff_way(model, picture, texts[c]))
+            watch = Stopwatch(model.device)
+            refdiff_way(model, picture, texts[count], watch)
+            stages[count].append(watch.milliseconds)
+        taken.append(seconds)
+    rate = median(rates)
+    height, width = results[0].mask.shape
+    report = {
+        "picture": [width, height], "proposals": len(results[0].candidates), "rounds": rounds,
+        "operations_per_second": rate, "plain_seconds": median(each["plain"] for each in taken), "counts": {}}
+    for count in counts:
+        floors = {stage: operations[count].get(stage, 0) / rate for stage in STAGES}
+        report["counts"][count] = {
+            "seconds": median(each[count] for each in taken),
+            "floor_seconds": sum(floors.values()),
+            "over_floor": median(each[count] for each in taken) / sum(floors.values()),
+            "times_faster": median(count * each["plain"] / each[count] for each in taken),
+            "stages": {stage: {"seconds": median(each.get(stage, 0.0) for each in stages[count]) / 1000,
+                               "floor_seconds": floors[stage]} for stage in STAGES}}
+    return report
+
+
+def refdiff_way(model: RefDiff, picture: Path, texts: Sequence[str],
+                watch: Stopwatch | OperationCounter | None = None) -> list[Segmentation]:
+    """From a picture's file to masks in files; with a watch, one stage after another."""
+    stage = watch or (lambda _: nullcontext())
+    with stage("decode"):
+        image = load_image(picture)
+    scene = model.encode(image)
+    if watch:
+        scene.watch = watch
+        if model.settings.points == "grid":
+            scene.proposals()
+    results = scene.segment(texts)
+    with stage("writing"), tempfile.TemporaryDirectory() as folder:
+        for number, result in enumerate(results):
+            result.save(Path(folder) / f"{number}.png")
+    return results
+
+
+def plain_way(model: RefDiff, picture: Path, text: str) -> None:
+    """From a picture's file to one mask in a file."""
+    answer = plain_answer(model, load_image(picture), text, model.settings)
+    with tempfile.TemporaryDirectory() as folder:
+        Image.fromarray(answer.mask).save(Path(folder) / "mask.png")
+
+
+def _seconds(model: RefDiff, run: Callable[[], Any]) -> float:
+    watch = Stopwatch(model.device)
+    with watch("all"):
+        run()
+    return watch.milliseconds["all"] / 1000
