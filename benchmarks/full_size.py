@@ -81,7 +81,8 @@ def suitable_thresholds(model: SamModel) -> dict[str, float]:
     rated, stability = torch.cat(rated), torch.cat(stability)
     first = float(rated.quantile(2 / 3))
     passed = stability[rated > first]
-    print(f"logits {logits.std():.2f}, predicted IoU {rated.min():.3f} to {rated.max():.3f}, stability {passed.min():.3f} to {passed.max():.3f}")
+    print(f"logits {logits.std():.2f}, predicted IoU {rated.min():.3f} to {rated.max():.3f}, "
+          f"stability {passed.min():.3f} to {passed.max():.3f}")
     return {"iou_threshold": first, "stability_threshold": float(passed.quantile(1 - PROPOSALS / len(passed)))}
 
 

@@ -1,8 +1,14 @@
 import numpy as np
+import pytest
 import torch
+from transformers import SamVisionConfig
+from transformers.models.sam.modeling_sam import SamVisionModel
 
-from conftest import shapes
+from conftest import ROOT, shapes
+from refdiff.bench.plain import plain_masks
 from refdiff.decoder import PointDecoder
+from refdiff.encoder import encode_pixels
+from refdiff.images import load_image
 from refdiff.segmentor import box_nms, mask_boxes, point_grid, stability_scores
 
 
@@ -71,3 +77,27 @@ def test_the_decoder_agrees_with_the_librarys(model):
 def test_nothing_passing_the_filters_gives_no_masks(model):
     found = model.segmentor.generate(shapes(), model.settings.replace(iou_threshold=1.0))
     assert found.masks.shape == (0, 96, 144)
+
+
+@pytest.mark.parametrize("cache", [1.0, 1e9])
+def test_the_encoder_answers_as_the_library(cache, monkeypatch):
+    """Windows that overhang the picture, relative places, both however the work is cut up."""
+    monkeypatch.setattr("refdiff.memory.CACHE", cache)
+    monkeypatch.setattr("refdiff.encoder.CACHE", cache)
+    torch.manual_seed(0)
+    encoder = SamVisionModel(SamVisionConfig(
+        image_size=144, patch_size=16, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, mlp_dim=64,
+        window_size=4, global_attn_indexes=[1], output_channels=16)).vision_encoder.eval()
+    with torch.inference_mode():
+        for parameter in encoder.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+        pixels = torch.randn(1, 3, 144, 144)
+        assert torch.allclose(encode_pixels(encoder, pixels), encoder(pixels).last_hidden_state, atol=1e-5)
+
+
+def test_masks_are_those_of_judging_every_pixel(model):
+    """Enlarging and judging a mask only where it is keeps the masks of the plain way."""
+    settings = model.settings.replace(points_per_side=6)
+    image = load_image(ROOT / "examples" / "scene.png")[::2, ::2]
+    plain = plain_masks(model.segmentor, image, settings)
+    assert np.array_equal(model.segmentor.generate(image, settings).masks, plain) and len(plain) > 3

@@ -18,7 +18,7 @@ def counted(model):
     generative, clip = model.generative, model.discriminative.model
     parts = {"U-Net middle": generative.unet.mid_block, "U-Net end": generative.unet.conv_out,
              "U-Net attention": generative.unet.up_blocks[-1].attentions[0], "VAE": generative.vae.encoder,
-             "SAM encoder": model.segmentor.model.vision_encoder,
+             "SAM encoder": model.segmentor.model.vision_encoder.patch_embed,
              "CLIP patches": clip.vision_model.embeddings.patch_embedding, "CLIP text": clip.text_model,
              "text encoder": generative.text_encoder}
 
@@ -53,7 +53,7 @@ def test_work_for_a_picture_and_for_further_expressions(model):
     with counted(model) as first:
         scene.segment(TEXTS[:1])
     assert first["VAE"] == first["SAM encoder"] == first["CLIP text"] == first["text encoder"] == 1
-    assert first["SAM decoder rows"] == points and first["SAM decoder"] == -(-points // model.settings.points_per_batch)
+    assert first["SAM decoder rows"] == points and first["SAM decoder"] <= points / 8
     assert first["U-Net middle rows"] == first["U-Net attention rows"] == 1 and first["U-Net end"] == 0
     assert first["CLIP patches rows"] == 1 + len(scene.proposals().masks)  # once the picture, once each crop
     with counted(model) as further:

@@ -291,8 +291,9 @@ def load_diffusion(folder: str | Path, device: str | torch.device = "cpu", dtype
 
     folder = Path(folder)
     _check_part("diffusion", folder, folder.name)
-    return (_model(UNet2DConditionModel, folder / "unet", device, dtype),
-            _model(AutoencoderKL, folder / "vae", device, dtype),
+    fast = {"memory_format": torch.channels_last}  # convolutions over pixels' vectors are a tenth to a third faster
+    return (_model(UNet2DConditionModel, folder / "unet", device, dtype).to(**fast),
+            _model(AutoencoderKL, folder / "vae", device, dtype).to(**fast),
             _model(CLIPTextModel, folder / "text_encoder", device, dtype),
             load_tokenizer(folder / "tokenizer"),
             _quietly(DDIMScheduler.from_pretrained, str(folder / "scheduler"), local_files_only=True))

@@ -15,6 +15,7 @@ from .expressions import Direction, Expression, parse
 from .images import ImageLike, load_image
 from .masks import boxes
 from .matching import inside_means
+from .memory import cached
 from .settings import Settings
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -132,9 +133,11 @@ class DiscriminativeModel:
             pixels = _aspect(cut, settings.crop_side or self.side) if settings.crop == "aspect" else self._square(cut)
             crops[tuple(pixels.shape)].append((index, pixels))
         features = torch.zeros(len(masks), self.model.projection_dim, device=self.model.device)
-        for group in crops.values():
-            for start in range(0, len(group), settings.crops_per_batch):
-                indices, pixels = zip(*group[start : start + settings.crops_per_batch], strict=True)
+        for (_, height, width), group in crops.items():
+            hidden = height * width / self.patch**2 * self.model.config.vision_config.intermediate_size
+            at_once = cached(settings.crops_per_batch, hidden * self.model.dtype.itemsize, self.model.device)
+            for start in range(0, len(group), at_once):
+                indices, pixels = zip(*group[start : start + at_once], strict=True)
                 features[list(indices)] = self.plain_features(torch.stack(pixels), settings)
         return features
 

@@ -277,19 +277,19 @@ class RefDiff:
     >>> model("examples/scene.png", "the cat on the left").save("mask.png")
     """
 
-    def __init__(self, bundle: Bundle, device: str | torch.device = "cpu", dtype: torch.dtype | None = None,
+    def __init__(self, bundle: Bundle, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32,
                  settings: Settings | None = None, memory: float | None = None):
         if memory is not None and not memory > 0:
             raise InputError(f"memory must be a number of GB above 0, not {memory}.")
         self.bundle, self.device, self.dtype, self.memory = bundle, torch.device(device), dtype, memory
         self.settings = settings or bundle.settings()
-        self.shelf = Shelf(memory, bundle.parts, dtype or torch.float32)
+        self.shelf = Shelf(memory, bundle.parts, dtype)
 
     @classmethod
     def from_pretrained(cls, name: str | Path = "mini", device: str | torch.device = "cpu",
-                        dtype: torch.dtype | None = None, preset: str | None = None,
+                        dtype: torch.dtype = torch.float32, preset: str | None = None,
                         memory: float | None = None) -> RefDiff:
-        """The bundle `name` ('mini', 'sd15', a folder, or a Hub id), on `device`, in `dtype` (float32 where None).
+        """The bundle `name` ('mini', 'sd15', a folder, or a Hub id), on `device`, in `dtype`.
 
         `preset` 'paper' or 'official' replaces the bundle's own settings. Models are loaded when first used.
         `memory` in GB (10^9 bytes) is what to keep within: batches shrink, and models that do not fit together are

@@ -11,9 +11,11 @@ import torch.nn.functional as F
 from scipy import ndimage
 
 from .decoder import PointDecoder
+from .encoder import encode_pixels
 from .enlarge import Enlarger
 from .images import ImageLike, load_image
 from .masks import iou_matrix, tidy
+from .memory import cached
 from .settings import Settings
 
 MEAN = (123.675, 116.28, 103.53)
@@ -59,7 +61,7 @@ class Segmentor:
         pixels = F.interpolate(pixels, size=(height, width), mode="bilinear", antialias=True)
         mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (MEAN, STD))
         pixels = F.pad((pixels - mean) / std, (0, self.side - width, 0, self.side - height))
-        return self.model.vision_encoder(pixels.to(dtype)).last_hidden_state
+        return encode_pixels(self.model.vision_encoder, pixels.to(dtype))
 
     def generate(self, image: ImageLike, settings: Settings) -> ScoredMasks:
         """Masks of everything in the picture; none when nothing passes the filters."""
@@ -78,7 +80,8 @@ class Segmentor:
         decode = PointDecoder(self.model, embedding)
         judge = self._enlarger(embedding, tuple(round(extent * min(1, _JUDGED_SIDE / max(size))) for extent in size))
         kept: list[tuple[torch.Tensor, ...]] = []
-        for part in points.to(embedding.device).split(settings.points_per_batch):
+        cells = 2 * embedding.numel() * embedding.element_size()
+        for part in points.to(embedding.device).split(cached(settings.points_per_batch, cells, embedding.device)):
             logits, rated = decode(part, settings.iou_threshold)
             stability, boxes = _judged(logits, judge, settings.stability_offset)
             good = stability >= settings.stability_threshold

@@ -9,7 +9,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import torch
 from PIL import Image
 
 from ..images import load_image
@@ -46,7 +45,7 @@ def measure(model: RefDiff, picture: Path, counts: Sequence[int], rounds: int,
     rates = []
     for number in range(rounds):
         show(f"round {number + 1} of {rounds}")
-        rates.append(matrix_product_rate(model.device, model.dtype or torch.float32))
+        rates.append(matrix_product_rate(model.device, model.dtype))
         seconds = {"plain": _seconds(model, lambda n=number: plain_way(model, picture, EXPRESSIONS[n % 16]))}
         for count in counts:
             seconds[count] = _seconds(model, lambda c=count: refdiff_way(model, picture, texts[c]))

@@ -18,7 +18,7 @@ def bench(model: RefDiff, picture: Path, counts: Sequence[int], rounds: int,
           show: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """`measure`, peak memory, and what they were measured on."""
     report = {
-        "model": model.bundle.name, "dtype": str(model.dtype or torch.float32).removeprefix("torch."),
+        "model": model.bundle.name, "dtype": str(model.dtype).removeprefix("torch."),
         "device": device_name(model.device), "threads": torch.get_num_threads(), "torch": torch.__version__,
         "image_size": model.settings.image_size, "memory_bound_gb": model.memory}
     report |= measure(model, picture, counts, rounds, show)
