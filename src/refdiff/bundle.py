@@ -315,9 +315,12 @@ def load_clip(folder: str | Path, device: str | torch.device = "cpu", dtype: tor
 
 
 def load_sam(folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None):
-    """The SamModel of a folder."""
+    """The SamModel of a folder, the blocks of its image encoder in `dtype`."""
     from transformers.models.sam.modeling_sam import SamModel
 
     folder = Path(folder)
     _check_part("sam", folder, folder.name)
-    return _model(SamModel, folder, device, dtype)
+    model = _model(SamModel, folder, device, dtype)
+    for part in (model.shared_image_embedding, model.prompt_encoder, model.mask_decoder, model.vision_encoder.neck):
+        part.float()  # small, and their masks meet thresholds: half precision would change which pass
+    return model
