@@ -1,6 +1,6 @@
 """Measure a bundle on a scenes dataset: pointing accuracy, and mIoU and oIoU of every variant.
 
-    python benchmarks/mini.py [--data benchmarks/scenes] [--split val] [--model mini] [--preset paper] [--json FILE]
+    python benchmarks/mini.py [--data benchmarks/scenes] [--split val] [--json FILE] [--set points=peaks]
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from refdiff import RefDiff
+from refdiff.cli import load_model, model_options
 from refdiff.datasets.refer import load_refer
 from refdiff.masks import iou_matrix
 
@@ -62,11 +63,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path(__file__).parent / "scenes")
     parser.add_argument("--split", default="val")
-    parser.add_argument("--model", default="mini")
-    parser.add_argument("--preset")
     parser.add_argument("--json", type=Path, help="write a row for every expression here")
+    model_options(parser)
     options = parser.parse_args()
-    rows = measure(RefDiff.from_pretrained(options.model, preset=options.preset), options.data, options.split)
+    rows = measure(load_model(options), options.data, options.split)
     print(table(rows))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))

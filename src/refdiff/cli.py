@@ -296,9 +296,11 @@ def _models(options: argparse.Namespace) -> int:
         from .pipeline import RefDiff
 
         model = RefDiff(bundle)
-        for part, kind in (("diffusion", "generative"), ("clip", "discriminative"), ("sam", "segmentor")):
+        loads = {"diffusion": lambda: (model.generative.unet, model.generative.vae, model.generative.text_encoder),
+                 "clip": lambda: model.discriminative, "sam": lambda: model.segmentor}
+        for part, load in loads.items():
             if part in bundle.parts:
-                getattr(model, kind)
+                load()
                 print(f"{part}: loads from {bundle.parts[part]}")
     print(f"{bundle.name}: complete, fingerprint {bundle.fingerprint()}")
     return 0

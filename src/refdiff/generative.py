@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -151,39 +152,47 @@ def read_attention(unet: Any, latents: torch.Tensor, timestep: int, states: torc
 
 
 class GenerativeModel:
-    """A diffusers text-to-image pipeline folder with a `UNet2DConditionModel`, read for its cross-attention."""
+    """A diffusers text-to-image pipeline folder with a `UNet2DConditionModel`, read for its cross-attention.
 
-    def __init__(self, unet, vae, text_encoder, tokenizer, scheduler):
-        self.unet, self.vae, self.text_encoder = unet, vae, text_encoder
-        self.tokenizer, self.scheduler = tokenizer, scheduler
+    `part` gives the models 'unet', 'vae' and 'text_encoder' when they are used; `stride` px of the picture lie in one
+    cell of a latent.
+    """
+
+    def __init__(self, part: Callable[[str], Any], tokenizer, scheduler, stride: int):
+        self._part, self.tokenizer, self.scheduler, self.stride = part, tokenizer, scheduler, stride
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: str | torch.device = "cpu",
                         dtype: torch.dtype | None = None) -> GenerativeModel:
         """Load unet, vae, text_encoder, tokenizer and scheduler from a `StableDiffusionPipeline` folder."""
-        from .bundle import load_diffusion
+        from .bundle import load_diffusion, load_diffusion_part
 
-        return cls(*load_diffusion(folder, device, dtype))
-
-    @property
-    def device(self) -> torch.device:
-        return self.unet.device
+        return cls(cache(lambda name: load_diffusion_part(folder, name, device, dtype)), *load_diffusion(folder))
 
     @property
-    def dtype(self) -> torch.dtype:
-        return self.unet.dtype
+    def unet(self) -> Any:
+        return self._part("unet")
+
+    @property
+    def vae(self) -> Any:
+        return self._part("vae")
+
+    @property
+    def text_encoder(self) -> Any:
+        return self._part("text_encoder")
 
     @torch.inference_mode()
     def encode_image(self, image: np.ndarray, settings: Settings) -> torch.Tensor:
         """The scaled VAE latent of the picture on its black square, float32 [1, C, h, w]; a seeded sample of the
         posterior (release)."""
-        pixels = torch.from_numpy(letterbox(image, settings.image_size)).to(self.device)
-        pixels = (pixels.permute(2, 0, 1)[None].float() / 127.5 - 1).to(self.vae.dtype)
-        posterior = self.vae.encode(pixels).latent_dist
+        vae = self.vae
+        pixels = torch.from_numpy(letterbox(image, settings.image_size)).to(vae.device)
+        pixels = (pixels.permute(2, 0, 1)[None].float() / 127.5 - 1).to(vae.dtype)
+        posterior = vae.encode(pixels).latent_dist
         generator = torch.Generator().manual_seed(settings.seed)
         sample = torch.randn(posterior.mean.shape, generator=generator).to(posterior.mean)
-        shift = self.vae.config.shift_factor or 0.0
-        return ((posterior.mean + posterior.std * sample).float() - shift) * self.vae.config.scaling_factor
+        shift = vae.config.shift_factor or 0.0
+        return ((posterior.mean + posterior.std * sample).float() - shift) * vae.config.scaling_factor
 
     def noise(self, latents: torch.Tensor, settings: Settings) -> torch.Tensor:
         """The forward noise of Eq. 3, drawn on the CPU so that every device sees the same; float32 like `latents`."""
@@ -193,13 +202,9 @@ class GenerativeModel:
     @torch.inference_mode()
     def encode_texts(self, texts: list[str]) -> torch.Tensor:
         """K of Eq. 4: text features [B, S, d], every text padded to the tokenizer's length."""
-        ids = self.tokenizer(texts, padding="max_length", truncation=True, max_length=self._length,
-                             return_tensors="pt").input_ids
-        return self.text_encoder(ids.to(self.text_encoder.device)).last_hidden_state.to(self.dtype)
-
-    @property
-    def _length(self) -> int:
-        return min(self.tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings)
+        encoder = self.text_encoder
+        ids = self.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        return encoder(ids.to(encoder.device)).last_hidden_state
 
     def layers(self, settings: Settings) -> list[str]:
         """Names of the cross-attention layers with one query per `attention_stride` px, in the order they run.
@@ -207,7 +212,6 @@ class GenerativeModel:
         Raises BundleError when the U-Net has none at that stride.
         """
         levels = len(self.unet.config.block_out_channels)
-        factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
         strides: dict[str, int] = {}
         for name in cross_attention_layers(self.unet):
             part, _, rest = name.partition(".")
@@ -216,7 +220,7 @@ class GenerativeModel:
                 level = int(rest.split(".")[0])
             elif part == "up_blocks":
                 level = levels - 1 - int(rest.split(".")[0])
-            strides[name] = factor * 2**level
+            strides[name] = self.stride * 2**level
         names = [name for name, stride in strides.items()
                  if stride == settings.attention_stride and name.startswith(settings.layers or "")]
         if not names:
@@ -239,12 +243,12 @@ class GenerativeModel:
         current = level.sqrt() * latents + (1 - level).sqrt() * noise
         guided = settings.guidance != 1.0
         states = self.encode_texts([""] * guided + [text + settings.prompt_suffix for text in texts])
-        layers, maps = self.layers(settings), []
+        unet, layers, maps = self.unet, self.layers(settings), []
         for step, timestep in enumerate(settings.timesteps):
             last = step == len(settings.timesteps) - 1
             if step == 1 and guided:  # from here on each text has a latent of its own, so has its empty text
                 states = torch.cat([states[:1].expand(len(texts), -1, -1), states[1:]])
-            read, output = read_attention(self.unet, current.to(self.dtype), timestep, states, layers,
+            read, output = read_attention(unet, current.to(unet.dtype), timestep, states.to(unet.dtype), layers,
                                           settings.attention == "softmax", whole=not last)
             guide = lambda x: _guide(x, len(texts), settings.guidance) if guided else x  # noqa: E731
             maps += map(guide, read)
@@ -270,7 +274,7 @@ class GenerativeModel:
 
     def tokens(self, text: str) -> tuple[str, ...]:
         """The text as the model reads it, start and end included, in words a person can read."""
-        ids = self.tokenizer(text, truncation=True, max_length=self._length).input_ids
+        ids = self.tokenizer(text, truncation=True).input_ids
         return tuple(token.replace("</w>", "") for token in self.tokenizer.convert_ids_to_tokens(ids))
 
     def correlation(self, image: ImageLike, text: str, settings: Settings = OFFICIAL, token_index: int | None = None,
@@ -284,7 +288,7 @@ class GenerativeModel:
         image = load_image(image)
         if latents is None:
             latents = self.encode_image(image, settings)
-        latents = torch.as_tensor(latents, dtype=torch.float32, device=self.device)
+        latents = torch.as_tensor(latents, dtype=torch.float32, device=self.unet.device)
         noise = None if noise is None else torch.as_tensor(noise, dtype=torch.float32)
         maps = self.attention(latents, [text], settings, noise)[:, 0]
         indices = [token_index] if token_index is not None else self.token_indices(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,7 +14,7 @@ import torch
 from PIL import Image
 
 from . import matching
-from .bundle import Bundle, find_bundle
+from .bundle import Bundle, find_bundle, load_diffusion, load_diffusion_part
 from .discriminative import DiscriminativeModel, biased_picture, clue_scores
 from .errors import InputError
 from .expressions import Expression, check_expression, parse
@@ -283,7 +284,10 @@ class RefDiff:
             raise InputError(f"memory must be a number of GB above 0, not {memory}.")
         self.bundle, self.device, self.dtype, self.memory = bundle, torch.device(device), dtype, memory
         self.settings = settings or bundle.settings()
-        self.shelf = Shelf(memory, bundle.parts, dtype)
+        folders = {name: folder for name, folder in bundle.parts.items() if name != "diffusion"}
+        if "diffusion" in bundle.parts:
+            folders |= {name: bundle.parts["diffusion"] / name for name in ("unet", "vae", "text_encoder")}
+        self.shelf = Shelf(memory, folders, dtype)
 
     @classmethod
     def from_pretrained(cls, name: str | Path = "mini", device: str | torch.device = "cpu",
@@ -298,13 +302,15 @@ class RefDiff:
         bundle = find_bundle(name)
         return cls(bundle, device, dtype, bundle.settings(preset), memory)
 
-    @property
+    @cached_property
     def generative(self) -> GenerativeModel:
-        return self._model("generative", GenerativeModel, self.bundle.part("diffusion"))
+        folder = self.bundle.part("diffusion")
+        load = lambda place: load_diffusion_part(folder, place.name, self.device, self.dtype)  # noqa: E731
+        return GenerativeModel(lambda name: self.shelf.get(name, folder / name, load), *load_diffusion(folder))
 
     @property
     def discriminative(self) -> DiscriminativeModel:
-        return self._model("discriminative", DiscriminativeModel, self.bundle.part("clip"))
+        return self._model("clip", DiscriminativeModel, self.bundle.part("clip"))
 
     @property
     def rival(self) -> DiscriminativeModel:
@@ -315,7 +321,7 @@ class RefDiff:
 
     @property
     def segmentor(self) -> Segmentor:
-        return self._model("segmentor", Segmentor, self.bundle.part("sam"))
+        return self._model("sam", Segmentor, self.bundle.part("sam"))
 
     def _model(self, name: str, kind: Any, folder: Path) -> Any:
         return self.shelf.get(name, folder, lambda folder: kind.from_pretrained(folder, self.device, self.dtype))

@@ -53,16 +53,18 @@ class Segmentor:
 
     @torch.inference_mode()
     def encode(self, image: ImageLike) -> torch.Tensor:
-        """The image embedding float32 [1, C, h, w]: longer side resized to SAM's, normalised, padded."""
-        image = load_image(image)
+        """The image embedding float32 [1, C, h, w]."""
+        return encode_pixels(self.model.vision_encoder, self.pixels(load_image(image)))
+
+    def pixels(self, image: np.ndarray) -> torch.Tensor:
+        """What the encoder sees of uint8 [H, W, 3]: [1, 3, side, side], the longer side resized to SAM's, normalised,
+        padded right and below."""
         height, width = self.inner(image.shape[:2])
-        encoder = self.model.vision_encoder
-        device, dtype = self.model.device, encoder.patch_embed.projection.weight.dtype
-        pixels = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float()
+        like = self.model.vision_encoder.patch_embed.projection.weight
+        pixels = torch.from_numpy(image).to(like.device).permute(2, 0, 1)[None].float()
         pixels = F.interpolate(pixels, size=(height, width), mode="bilinear", antialias=True)
-        mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (MEAN, STD))
-        pixels = F.pad((pixels - mean) / std, (0, self.side - width, 0, self.side - height))
-        return encode_pixels(encoder, pixels.to(dtype))
+        mean, std = (torch.tensor(values, device=like.device)[:, None, None] for values in (MEAN, STD))
+        return F.pad((pixels - mean) / std, (0, self.side - width, 0, self.side - height)).to(like.dtype)
 
     def generate(self, image: ImageLike, settings: Settings) -> ScoredMasks:
         """Masks of everything in the picture; none when nothing passes the filters."""

@@ -60,7 +60,7 @@ def plain_correlation(model: GenerativeModel, image: np.ndarray, expression: Exp
     guide = lambda x: x[:1] + settings.guidance * (x[1:] - x[:1]) if guided else x  # noqa: E731
     layers, maps = model.layers(settings), []
     for step, timestep in enumerate(settings.timesteps):
-        batch = current.expand(len(states), -1, -1, -1).to(model.dtype)
+        batch = current.expand(len(states), -1, -1, -1).to(model.unet.dtype)
         read, output = read_attention(model.unet, batch, timestep, states, layers, settings.attention == "softmax",
                                       whole=True)
         maps += map(guide, read)
@@ -72,7 +72,12 @@ def plain_correlation(model: GenerativeModel, image: np.ndarray, expression: Exp
 
 def plain_masks(segmentor: Segmentor, image: np.ndarray, settings: Settings) -> np.ndarray:
     """SAM's automatic masks bool [N, H, W], judged at the picture's own size."""
-    embedding, size = segmentor.encode(image), image.shape[:2]
+    encoder, size = segmentor.model.vision_encoder, image.shape[:2]
+    hidden = encoder.patch_embed(segmentor.pixels(image))
+    hidden = hidden if encoder.pos_embed is None else hidden + encoder.pos_embed
+    for layer in encoder.layers:
+        hidden = layer(hidden)
+    embedding = encoder.neck(hidden.float())
     height, width = segmentor.inner(size)
     points = torch.from_numpy(point_grid(settings.points_per_side).astype(np.float32)) * torch.tensor([width, height])
     kept = []
