@@ -28,7 +28,7 @@ from refdiff.generative import read_attention
 LAYERS = ["up_blocks.1.attentions.0.transformer_blocks.0.attn2"]  # where words are tied to places
 WIDTH = 192
 RAMP = 4500  # steps
-COUNTS = (0.15, 0.25, 0.3, 0.2, 0.1)  # shares of scenes of 1 to 5 objects
+COUNTS = (0.1, 0.15, 0.25, 0.25, 0.25)  # shares of scenes of 1 to 5 objects
 PEAKS = (4, 8, 16, 32)  # cells, in turn: what small and large objects cover
 NAMING = 1.0  # weight of the second loss
 PREFIXES = ("the", "a", "", "the red", "a blue", "green", "the left", "top", "the big")

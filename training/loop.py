@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from muon import Muon, split
+from muon import Muon, has_bfloat16, split
 from refdiff.datasets.drawing import Scene, SceneMaker, load_photographs, load_pictograms
 from styles import StyledMaker
 
@@ -59,8 +59,7 @@ def ramp(options: argparse.Namespace, step: int, steps: int) -> float:
 
 def autocast(device: str):
     """bf16 where the processor has it; ordinary precision elsewhere."""
-    fast = device != "cpu" or torch.cpu._is_avx512_bf16_supported()
-    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=fast)
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=has_bfloat16(device))
 
 
 def letterboxed(scene: Scene, side: int, centred: bool = True) -> np.ndarray:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from .edges import EdgeSmoother
 from .errors import BundleError
 from .expressions import Expression, parse, release_token, root_tokens
 from .images import ImageLike, letterbox, load_image, square_offsets
@@ -293,7 +294,13 @@ class GenerativeModel:
         maps = self.attention(latents, [text], settings, noise)[:, 0]
         indices = [token_index] if token_index is not None else self.token_indices(
             parse(text, settings.root_rule, settings.clue_rule), settings)
-        return correlation_map(maps[..., indices].mean(-1), image.shape[:2], settings).cpu().numpy()
+        smooth = edge_smoother(image, settings)
+        return correlation_map(maps[..., indices].mean(-1), image.shape[:2], settings, smooth).numpy()
+
+
+def edge_smoother(image: np.ndarray, settings: Settings) -> EdgeSmoother | None:
+    """What lets the maps of a picture follow its edges, where the settings ask for it."""
+    return EdgeSmoother(image, settings.edge_smoothing) if settings.edge_smoothing else None
 
 
 def _guide(both: torch.Tensor, texts: int, scale: float) -> torch.Tensor:
@@ -307,12 +314,18 @@ def _unit(values: torch.Tensor, epsilon: float) -> torch.Tensor:
     return (values - low) / (values.amax((-2, -1), keepdim=True) - low + epsilon)
 
 
-def correlation_map(maps: torch.Tensor, size: tuple[int, int], settings: Settings) -> torch.Tensor:
-    """Eq. 5: one token's maps [L, h, w] -> c float32 [H, W] in [0, 1] for a picture of `size` (H, W).
+def correlation_map(maps: torch.Tensor, size: tuple[int, int], settings: Settings,
+                    smooth: EdgeSmoother | None = None) -> torch.Tensor:
+    """Eq. 5: one token's maps [L, h, w] -> c float32 [H, W] in [0, 1] for a picture of `size` (H, W), on the CPU.
 
     combine 'mean': averaged, min-max scaled, resized bilinearly. 'release': each map scaled first, the average
-    quantised to 8 bit and resized with Lanczos, scaled again after the crop.
+    quantised to 8 bit and resized with Lanczos, scaled again after the crop. Then `smooth` lets it follow edges.
     """
+    c = _resized(maps, size, settings).cpu()
+    return c if smooth is None else _unit(torch.from_numpy(smooth(c.numpy())), _EPSILON)
+
+
+def _resized(maps: torch.Tensor, size: tuple[int, int], settings: Settings) -> torch.Tensor:
     height, width = size
     side, top, left = square_offsets(height, width)
     if settings.combine == "release":

@@ -16,9 +16,10 @@ from PIL import Image
 from . import matching
 from .bundle import Bundle, find_bundle, load_diffusion, load_diffusion_part
 from .discriminative import DiscriminativeModel, biased_picture, clue_scores
+from .edges import EdgeSmoother
 from .errors import InputError
 from .expressions import Expression, check_expression, parse
-from .generative import CorrelationMap, GenerativeModel, correlation_map
+from .generative import CorrelationMap, GenerativeModel, correlation_map, edge_smoother
 from .images import ImageLike, load_image
 from .masks import boxes, to_rle
 from .memory import Shelf
@@ -139,7 +140,8 @@ class EncodedImage:
         maps = generative.attention(self._latents(settings), [parsed.text], settings)[:, 0]
         root = generative.token_indices(parsed, settings)
         tokens = generative.tokens(parsed.text)
-        draw = lambda indices: correlation_map(maps[..., indices].mean(-1), self.size, settings).cpu().numpy()  # noqa: E731
+        smooth = self._smoother(settings)
+        draw = lambda indices: correlation_map(maps[..., indices].mean(-1), self.size, settings, smooth).numpy()  # noqa: E731
         return CorrelationMap(draw(root), tokens, np.stack([draw([i]) for i in range(len(tokens))]), tuple(root))
 
     def correlation_maps(self, expressions: Sequence[str], settings: Settings | None = None) -> list[np.ndarray]:
@@ -210,6 +212,9 @@ class EncodedImage:
         return self.once(("latents", settings.image_size, settings.seed),
                          lambda: generative.encode_image(self.image, settings), "latent")
 
+    def _smoother(self, settings: Settings) -> EdgeSmoother | None:
+        return self.once(("edges", settings.edge_smoothing), lambda: edge_smoother(self.image, settings))
+
     def _maps(self, expressions: list[Expression], settings: Settings) -> list[torch.Tensor]:
         """c of Eq. 5 for each expression, float32 [H, W]."""
         generative, maps = self.model.generative, []
@@ -221,7 +226,8 @@ class EncodedImage:
                 attention = generative.attention(latents, [each.text for each in batch], settings)
                 for i, expression in enumerate(batch):
                     indices = generative.token_indices(expression, settings)
-                    maps.append(correlation_map(attention[:, i, ..., indices].mean(-1), self.size, settings).cpu())
+                    maps.append(correlation_map(attention[:, i, ..., indices].mean(-1), self.size, settings,
+                                                self._smoother(settings)))
         return maps
 
     def _discriminative(self, expression: Expression, texts: tuple[torch.Tensor, torch.Tensor],

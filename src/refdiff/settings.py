@@ -16,7 +16,8 @@ class Settings:
     """How an expression is matched with a picture.
 
     The defaults follow the paper where it speaks, the release where the paper is silent, and depart from both where
-    measuring showed something better (`root_rule`, `filter_rule`, `text`, `clue_weight`). A bundle's
+    measuring showed something better (`root_rule`, `filter_rule`, `edge_smoothing`, `text`,
+    `clue_weight`). A bundle's
     `refdiff.json` adjusts them to its models.
 
     Expression analysis
@@ -32,6 +33,7 @@ class Settings:
         attention_stride: only cross-attention layers with one query per this many px are used.
         layers: only layers whose name starts with one of these; empty for all.
         combine: 'mean' (average, then Eq. 5, bilinear) or 'release' (each map scaled, 8 bit, Lanczos).
+        edge_smoothing: how strongly the map then follows the picture's edges; 0 leaves it as Eq. 5 has it.
         filter_rule: how a mask of Eq. 8 is chosen: 'between_class' (Otsu's variance above the median) or 'difference'
             (Eq. 9).
     Discriminative process (Eq. 6, 7, 10)
@@ -73,6 +75,7 @@ class Settings:
     attention_stride: int = 32
     layers: tuple[str, ...] = ()
     combine: Literal["mean", "release"] = "mean"
+    edge_smoothing: float = 300.0
     filter_rule: Literal["between_class", "difference"] = "between_class"
 
     clip_layer: int = -1
@@ -125,6 +128,8 @@ class Settings:
         for name in ("alpha", "beta", "iou_threshold", "stability_threshold", "nms_threshold", "duplicate_threshold"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} must lie between 0 and 1, not {getattr(self, name)}.")
+        if not 0 <= self.edge_smoothing < float("inf"):
+            raise InputError(f"edge_smoothing must be 0 or more, not {self.edge_smoothing}.")
         if not self.timesteps or not all(0 <= t < 1000 for t in (*self.timesteps, self.noise_timestep)):
             raise InputError("timesteps and noise_timestep must lie between 0 and 999, and there must be at least one.")
         counts = ("image_size", "attention_stride", "peaks", "points_per_side", "expressions_per_batch",
@@ -142,16 +147,17 @@ class Settings:
 
 
 PAPER = Settings(
-    root_rule="syntax", image_size=1024, noise_timestep=101, timesteps=(51, 1), filter_rule="difference",
-    clip_layer=-2, crop="image", text="sentence", clue_weight=0.0, alpha=0.1, beta=0.3, duplicate_threshold=1.0,
+    root_rule="syntax", image_size=1024, noise_timestep=101, timesteps=(51, 1), edge_smoothing=0.0,
+    filter_rule="difference", clip_layer=-2, crop="image", text="sentence", clue_weight=0.0, alpha=0.1, beta=0.3,
+    duplicate_threshold=1.0,
 )
 """The paper's text (sections 3 and 4.1)."""
 
 OFFICIAL = Settings(
     root_rule="release", clue_rule="release", image_size=1024, noise_timestep=101, timesteps=(51, 1), guidance=9.0,
-    prompt_suffix=", ", attention="logits", combine="release", filter_rule="difference", clip_layer=-1, crop="aspect",
-    crop_side=224, clue_on="crop", text="sentence", crop_text="text", clue_weight=0.0, alpha=0.05 / 1.05, beta=0.3,
-    largest=10, min_area=10_000, duplicate_threshold=1.0,
+    prompt_suffix=", ", attention="logits", combine="release", edge_smoothing=0.0, filter_rule="difference",
+    clip_layer=-1, crop="aspect", crop_side=224, clue_on="crop", text="sentence", crop_text="text", clue_weight=0.0,
+    alpha=0.05 / 1.05, beta=0.3, largest=10, min_area=10_000, duplicate_threshold=1.0,
 )
 """The authors' release: 0.7 crop + 0.3 masked + 0.05 s^G, divided by 1.05 so that the weights of Eq. 1 sum to one."""
 

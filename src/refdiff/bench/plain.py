@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from .. import matching
 from ..discriminative import clue_scores
 from ..expressions import Expression, parse
-from ..generative import GenerativeModel, correlation_map, read_attention
+from ..generative import GenerativeModel, correlation_map, edge_smoother, read_attention
 from ..masks import tidy
 from ..pipeline import RefDiff
 from ..proposals import Proposals
@@ -67,7 +67,8 @@ def plain_correlation(model: GenerativeModel, image: np.ndarray, expression: Exp
         if step + 1 < len(settings.timesteps):
             current = model.step(current, guide(output.float()), timestep, settings.timesteps[step + 1], levels)
     indices = model.token_indices(expression, settings)
-    return correlation_map(torch.stack(maps)[:, 0][..., indices].mean(-1), image.shape[:2], settings).cpu()
+    return correlation_map(torch.stack(maps)[:, 0][..., indices].mean(-1), image.shape[:2], settings,
+                           edge_smoother(image, settings))
 
 
 def plain_masks(segmentor: Segmentor, image: np.ndarray, settings: Settings) -> np.ndarray:
