@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from refdiff import expressions
 from refdiff.errors import InputError
 from refdiff.expressions import parse, release_token, root_tokens
 
@@ -64,3 +65,22 @@ def test_a_root_past_the_tokenizers_length_falls_back_to_the_last_token(model):
 def test_unusable_expressions_are_refused_with_a_sentence(text):
     with pytest.raises(InputError, match=r"empty|characters"):
         parse(text)
+
+
+def test_another_process_parses_ahead_and_gives_the_same(monkeypatch):
+    texts = ["left broccoli", "  a cat\nin the top left corner "]
+    expected = [parse(text, "syntax") for text in texts]
+    parse.cache_clear()
+    expressions._language.cache_clear()
+    expressions.parse_ahead(texts, "syntax")
+    monkeypatch.setattr(expressions, "_language", None)  # not needed here any more
+    assert [parse(text, "syntax") for text in texts] == expected
+
+
+def test_parsing_goes_on_here_where_the_other_process_fails(monkeypatch):
+    parse.cache_clear()
+    expressions._language.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(expressions.sys, "executable", "/bin/false")
+        expressions.parse_ahead(["the red mug"])
+    assert parse("the red mug").root == "mug"

@@ -172,13 +172,16 @@ def _pictures_and_expressions(words: Sequence[str]) -> tuple[list[Path], list[st
 def _segment(options: argparse.Namespace) -> int:
     pictures, expressions = _pictures_and_expressions(options.words)
     out = options.out or (None if options.json else Path("refdiff-output"))
-    from .expressions import check_expression
+    from .expressions import check_expression, parse_ahead
     from .images import load_image
+    from .settings import PRESETS, Settings
 
     for expression in expressions:
         check_expression(expression)
     if len(pictures) == 1:
         load_image(pictures[0])  # before the models are loaded: a wrong path should fail at once
+    likely = PRESETS.get(options.preset, Settings())
+    parse_ahead(expressions, likely.root_rule, likely.clue_rule)
     model = load_model(options)
     if out:
         out.mkdir(parents=True, exist_ok=True)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass
-from functools import lru_cache
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 from .errors import InputError
@@ -77,6 +82,38 @@ def check_expression(text: str) -> str:
     return tidy
 
 
+class _Ahead:
+    """Expressions being parsed by another process."""
+
+    def __init__(self, wanted: list[tuple[str, str, str]]):
+        self.wanted = wanted
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "refdiff.expressions"], text=True, encoding="utf-8", start_new_session=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        with suppress(BrokenPipeError), self._process.stdin as file:
+            json.dump(wanted, file)
+
+    @cache  # noqa: B019
+    def results(self) -> dict[tuple[str, str, str], Expression]:
+        """All of them; none where the process failed."""
+        with self._process as process:
+            answer = process.stdout.read()
+        if process.returncode:
+            return {}
+        parsed = [Expression(**each | {"direction": tuple(each["direction"])}) for each in json.loads(answer)]
+        return dict(zip(self.wanted, parsed, strict=True))
+
+
+_ahead: list[_Ahead] = []
+
+
+def parse_ahead(texts: Sequence[str], root_rule: RootRule = "referent", clue_rule: str = "words") -> None:
+    """Let another process begin to parse the texts, for `parse` to take over: the grammar loads in a second or two,
+    in which this process can import the models' libraries. Does nothing where the grammar is loaded."""
+    if not _language.cache_info().currsize:
+        _ahead[:] = [_Ahead([(check_expression(text), root_rule, clue_rule) for text in texts])]
+
+
 @lru_cache(maxsize=1024)
 def parse(text: str, root_rule: RootRule = "referent", clue_rule: str = "words") -> Expression:
     """Analyse an expression (section 3.2: the root; section 3.3: the clues).
@@ -88,6 +125,9 @@ def parse(text: str, root_rule: RootRule = "referent", clue_rule: str = "words")
     Raises InputError for an empty text or one of over 1,000 characters.
     """
     text = check_expression(text)
+    for ahead in _ahead:
+        if (text, root_rule, clue_rule) in ahead.wanted and (text, root_rule, clue_rule) in ahead.results():
+            return ahead.results()[text, root_rule, clue_rule]
     document = _language()(text)
     if root_rule == "release":
         root = next(token for token in document if "ROOT" in token.dep_ or "subj" in token.dep_)
@@ -206,3 +246,7 @@ def root_tokens(tokenizer: Any, expression: Expression) -> list[int]:
 
 def _ids(tokenizer: Any, text: str) -> list[int]:
     return tokenizer(text, truncation=True, max_length=tokenizer.model_max_length).input_ids
+
+
+if __name__ == "__main__":
+    json.dump([asdict(parse(*each)) for each in json.load(sys.stdin)], sys.stdout)
