@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import inspect
 import json
 import logging
 import os
@@ -288,12 +289,15 @@ def load_diffusion(folder: str | Path) -> tuple[Any, Any, int]:
 
     folder = Path(folder)
     _check_part("diffusion", folder, folder.name)
-    read = functools.partial(_quietly, lambda place: json.loads((place / "config.json").read_text(encoding="utf-8")))
+    read = functools.partial(_quietly, lambda path: json.loads(path.read_text(encoding="utf-8")))
     tokenizer = load_tokenizer(folder / "tokenizer")
-    positions = read(folder / "text_encoder").get("max_position_embeddings", tokenizer.model_max_length)
+    positions = read(folder / "text_encoder/config.json").get("max_position_embeddings", tokenizer.model_max_length)
     tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
-    return (tokenizer, _quietly(DDIMScheduler.from_pretrained, str(folder / "scheduler"), local_files_only=True),
-            2 ** (len(read(folder / "vae").get("block_out_channels", (64,))) - 1))
+    known = inspect.signature(DDIMScheduler).parameters
+    # Its own from_pretrained imports every scheduler of the library, half a second of them.
+    scheduler = _quietly(lambda path: DDIMScheduler(**{name: value for name, value in read(path).items()
+                                                       if name in known}), folder / "scheduler/scheduler_config.json")
+    return tokenizer, scheduler, 2 ** (len(read(folder / "vae/config.json").get("block_out_channels", (64,))) - 1)
 
 
 def load_diffusion_part(folder: str | Path, name: str, device: str | torch.device = "cpu",
