@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import AutoencoderKL, StableDiffusionPipeline
 
 import captions
 import clip
@@ -59,8 +59,11 @@ def main() -> None:
         unet, text = diffusion.build(len(tokenizer))
         unet.load_state_dict(averages["unet"])
         text.load_state_dict(averages["text"])
-        decoder = vae.build()
-        decoder.load_state_dict(weights(options.vae)["vae"])
+        if options.vae:
+            decoder = vae.build()
+            decoder.load_state_dict(weights(options.vae)["vae"])
+        else:  # the latents are kept, so the VAE that gives them can be too
+            decoder = AutoencoderKL.from_pretrained(options.out / "diffusion" / "vae")
         pipeline = StableDiffusionPipeline(
             unet=unet, text_encoder=text, vae=decoder, tokenizer=tokenizer, scheduler=diffusion.scheduler(),
             safety_checker=None, feature_extractor=None, requires_safety_checker=False)
