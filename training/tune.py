@@ -28,7 +28,7 @@ from refdiff.proposals import Proposals
 
 SIDES, LEVELS, KINDS = (192, 256), (20, 50), ("softmax", "logits")
 FILTERS = tuple(itertools.product((0.2, 0.4), (0.3, 0.4, 0.5), (0.9,)))  # predicted IoU, stability, NMS
-ALPHAS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
+ALPHAS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 BETAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 CLUES = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7)
 
@@ -82,7 +82,7 @@ def tune_segmentor(model: RefDiff, data: Path, count: int = 30) -> dict:
 
 
 def tune_weights(model: RefDiff, data: Path) -> dict:
-    """alpha, beta and clue_weight with the greatest mIoU of the full variant (alpha above 0: at 0 it is ds)."""
+    """alpha, beta and clue_weight with the greatest mIoU of the full variant; at alpha 0 it would be ds."""
     cases = []
     for path, references in pictures(data):
         scene = model.encode(path)
@@ -98,16 +98,17 @@ def tune_weights(model: RefDiff, data: Path) -> dict:
             clues = parse(reference.expression).direction
             bias = inside_means(positional_bias(*scene.size, clues), masks).numpy() if clues else np.zeros(len(masks))
             cases.append((overlap, drawn, crops, masked, bias))
-    grid = np.array([[[np.mean([overlap[(alpha * g + (1 - alpha) * (beta * m + (1 - beta) * c + clue * b)).argmax()]
-                                for overlap, g, c, m, b in cases]) for clue in CLUES] for beta in BETAS]
-                     for alpha in ALPHAS])
-    for rank in np.argsort(-grid[1:], axis=None)[:5]:
-        a, b, c = np.unravel_index(rank, grid[1:].shape)
-        print(f"alpha {ALPHAS[a + 1]}  beta {BETAS[b]}  clue_weight {CLUES[c]}  mIoU {grid[a + 1, b, c]:.3f}; "
-              f"alpha 0 (ds) {grid[0, b, c]:.3f}")
+
+    def miou(alpha: float, beta: float, clue: float) -> float:
+        return np.mean([overlap[(alpha * g + (1 - alpha) * (beta * m + (1 - beta) * c + clue * b)).argmax()]
+                        for overlap, g, c, m, b in cases])
+
+    ranked = sorted(itertools.product(ALPHAS, BETAS, CLUES), key=lambda each: -miou(*each))
+    for alpha, beta, clue in ranked[:5]:
+        print(f"alpha {alpha}  beta {beta}  clue_weight {clue}  mIoU {miou(alpha, beta, clue):.3f}; "
+              f"ds {miou(0.0, beta, clue):.3f}")
     print(f"best proposal {np.mean([case[0].max() for case in cases]):.3f}")
-    a, b, c = np.unravel_index(grid[1:].argmax(), grid[1:].shape)
-    alpha, beta, clue = ALPHAS[a + 1], BETAS[b], CLUES[c]
+    alpha, beta, clue = ranked[0]
     return {"alpha": alpha, "beta": beta, "clue_weight": clue}
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cache, lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from .errors import InputError
@@ -93,7 +93,7 @@ class _Ahead:
         with suppress(BrokenPipeError), self._process.stdin as file:
             json.dump(wanted, file)
 
-    @cache  # noqa: B019
+    @cached_property
     def results(self) -> dict[tuple[str, str, str], Expression]:
         """All of them; none where the process failed."""
         with self._process as process:
@@ -104,14 +104,15 @@ class _Ahead:
         return dict(zip(self.wanted, parsed, strict=True))
 
 
-_ahead: list[_Ahead] = []
+_ahead: _Ahead | None = None
 
 
 def parse_ahead(texts: Sequence[str], root_rule: RootRule = "referent", clue_rule: str = "words") -> None:
     """Let another process begin to parse the texts, for `parse` to take over: the grammar loads in a second or two,
     in which this process can import the models' libraries. Does nothing where the grammar is loaded."""
+    global _ahead
     if not _language.cache_info().currsize:
-        _ahead[:] = [_Ahead([(check_expression(text), root_rule, clue_rule) for text in texts])]
+        _ahead = _Ahead([(check_expression(text), root_rule, clue_rule) for text in texts])
 
 
 @lru_cache(maxsize=1024)
@@ -125,9 +126,9 @@ def parse(text: str, root_rule: RootRule = "referent", clue_rule: str = "words")
     Raises InputError for an empty text or one of over 1,000 characters.
     """
     text = check_expression(text)
-    for ahead in _ahead:
-        if (text, root_rule, clue_rule) in ahead.wanted and (text, root_rule, clue_rule) in ahead.results():
-            return ahead.results()[text, root_rule, clue_rule]
+    wanted = (text, root_rule, clue_rule)
+    if _ahead and wanted in _ahead.wanted and wanted in _ahead.results:
+        return _ahead.results[wanted]
     document = _language()(text)
     if root_rule == "release":
         root = next(token for token in document if "ROOT" in token.dep_ or "subj" in token.dep_)

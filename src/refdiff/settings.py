@@ -16,8 +16,7 @@ class Settings:
     """How an expression is matched with a picture.
 
     The defaults follow the paper where it speaks, the release where the paper is silent, and depart from both where
-    measuring showed something better (`root_rule`, `filter_rule`, `edge_smoothing`, `text`,
-    `clue_weight`). A bundle's
+    measuring showed something better (`root_rule`, `filter_rule`, `edge_smoothing`, `text`, `clue_weight`). A bundle's
     `refdiff.json` adjusts them to its models.
 
     Expression analysis
