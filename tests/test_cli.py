@@ -106,3 +106,13 @@ def test_help_imports_no_heavy_library():
     code = "import sys; from refdiff.cli import _parser; _parser(); print(sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not any(f"'{heavy}'" in loaded for heavy in ("torch", "numpy", "spacy", "diffusers", "transformers"))
+
+
+def test_a_light_start_gives_the_same_answer(picture, capsys):
+    words = ["segment", str(picture), "the ball on the left", "--json"]
+    code = "import sys; from refdiff.cli import main; main(sys.argv[1:]); print(sorted(sys.modules), file=sys.stderr)"
+    light = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+    heavy = ("torch._inductor", "torch.distributed.tensor", "scipy.optimize", "scipy.stats", "sympy.core", "spacy")
+    assert not any(f"'{name}'" in light.stderr for name in heavy)
+    assert main(words) == 0
+    assert json.loads(light.stdout) == json.loads(capsys.readouterr().out)

@@ -115,6 +115,9 @@ def model_options(parser: argparse.ArgumentParser) -> None:
 
 def load_model(options: argparse.Namespace) -> RefDiff:
     """The model that `model_options` chose. Raises InputError for a device that is not there."""
+    from .start import lighten
+
+    lighten()
     import torch
 
     from .pipeline import RefDiff

@@ -1,0 +1,48 @@
+"""A quicker start for the command line: the model libraries, without what trains, compiles or spans machines.
+
+Imported whole they take most of a cold start. A program that imports refdiff itself gets them whole.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from types import ModuleType
+from typing import Any
+
+_COMPILER = ("torch._dynamo", "torch._dynamo._trace_wrapped_higher_order_op", "torch.fx.experimental.symbolic_shapes",
+             "sympy")
+
+
+class _Same:
+    """A mark that leaves functions and values as they are; a type that nothing has."""
+
+    def __new__(cls, first: Any = None, *_: Any, **__: Any) -> Any:
+        return (lambda function: function) if first is None else first
+
+
+class _Compiler(ModuleType):
+    """Stands for a part of torch's compiler."""
+
+    def __getattr__(self, name: str) -> type[_Same]:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Same
+
+
+def lighten() -> None:
+    """Make what this process imports from now on lighter; does nothing where the model libraries are already here.
+
+    There is no torch.compile then, and to transformers and diffusers neither SciPy, which some losses and samplers use,
+    nor torch.distributed. Large tensors lie on huge pages where the system has them: their first use is quicker.
+    """
+    if any(name in sys.modules for name in ("torch", "transformers", "diffusers")):
+        return
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    import torch.distributed
+
+    sys.modules.update({name: _Compiler(name) for name in _COMPILER})
+    torch.distributed.is_available = lambda: False
+    find = importlib.util.find_spec
+    importlib.util.find_spec = lambda name, *package: None if name == "scipy" else find(name, *package)
