@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from .memory import cached
+
 
 class PointDecoder:
     """Decodes single foreground points over one image embedding.
@@ -37,7 +39,10 @@ class PointDecoder:
         rated = self.decoder.iou_prediction_head(tokens[:, 0])[:, 1:].float()
         good = rated > threshold
         drawn = good.any(1)
-        logits = self._draw(tokens[drawn], cells[drawn])
+        brushes = self._brushes(tokens)
+        logits = [self._draw(brushes[part][drawn[part]], each if drawn[part].all() else each[drawn[part]])
+                  for part, each in zip(self._parts(len(points)), cells, strict=True) if drawn[part].any()]
+        logits = torch.cat(logits) if logits else brushes.new_zeros(0, good.shape[1], *(4 * side for side in self.grid))
         return logits[good[drawn]], rated[good]
 
     def _prompts(self, points: torch.Tensor) -> torch.Tensor:
@@ -47,69 +52,79 @@ class PointDecoder:
         own = torch.cat([self.decoder.iou_token.weight, self.decoder.mask_tokens.weight])
         return torch.cat([own.expand(len(points), -1, -1), prompt[0].to(own.dtype)], dim=1)
 
-    def _transform(self, prompts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The two-way transformer: tokens [P, T, C] and the image's cells [P, n, C] after it."""
-        transformer = self.decoder.transformer
-        tokens, cells = prompts, None
-        for layer in transformer.layers:
-            own = tokens if cells is None else tokens + prompts
-            attended = layer.self_attn(query=own[None], key=own[None], value=tokens[None])[0][0]
-            tokens = layer.layer_norm1(attended if cells is None else tokens + attended)
-            placed = None if cells is None else cells + self.position
-            tokens = layer.layer_norm2(tokens + self._look(layer.cross_attn_token_to_image, tokens + prompts, cells,
-                                                           placed))
+    def _transform(self, prompts: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """The two-way transformer: tokens [P, T, C] after it, and the image's cells [p, n, C] of every part."""
+        transformer, layers = self.decoder.transformer, self.decoder.transformer.layers
+        attended = layers[0].self_attn(query=prompts[None], key=prompts[None], value=prompts[None])[0][0]
+        tokens = layers[0].layer_norm1(attended)
+        looked = self._first_look(layers[0].cross_attn_token_to_image, tokens + prompts)
+        cells = None
+        for layer, following in zip(layers, [*layers[1:], None], strict=True):
+            tokens = layer.layer_norm2(tokens + looked)
             tokens = layer.layer_norm3(tokens + layer.mlp(tokens))
-            cells = layer.layer_norm4(self._tell(layer.cross_attn_image_to_token, tokens + prompts, tokens, cells,
-                                                 placed))
-        looked = self._look(transformer.final_attn_token_to_image, tokens + prompts, cells, cells + self.position)
+            told, reader = tokens, transformer.final_attn_token_to_image
+            if following is not None:  # its self-attention comes first, so that cells are looked at as they are told
+                own = tokens + prompts
+                attended = following.self_attn(query=own[None], key=own[None], value=tokens[None])[0][0]
+                tokens, reader = following.layer_norm1(tokens + attended), following.cross_attn_token_to_image
+            # q (W x + b) = (q W) x + q b, and q b, the same for every cell, leaves the softmax as it is.
+            query = _folded(reader, _heads(reader, reader.q_proj(tokens + prompts)), reader.k_proj.weight)
+            cells, mixed = self._tell(layer, told + prompts, told, cells, query)
+            mixed = mixed.unflatten(1, (reader.num_attention_heads, -1))
+            mixed = torch.einsum("phtc,hdc->pthd", mixed, _rows(reader, reader.v_proj.weight))
+            looked = reader.out_proj(mixed.flatten(2) + reader.v_proj.bias)
         return transformer.layer_norm_final_attn(tokens + looked), cells
 
-    def _look(self, attention, queries: torch.Tensor, cells: torch.Tensor | None,
-              placed: torch.Tensor | None) -> torch.Tensor:
-        """Tokens [P, T, C] attending to the cells, or before any layer to the cells that all points share."""
+    def _first_look(self, attention, queries: torch.Tensor) -> torch.Tensor:
+        """Tokens attending to the cells that all points share before any layer."""
         query = _heads(attention, attention.q_proj(queries)) * attention.scaling  # [P, T, H, d]
-        if cells is None:
-            weights = torch.einsum("pthd,nhd->phtn", query, self.key).softmax(-1)
-            mixed = torch.einsum("phtn,nhd->pthd", weights, self.value)
-            return attention.out_proj(mixed.flatten(2))
-        # q (W x + b) = (q W) x + q b, and q b, the same for every cell, leaves the softmax as it is.
-        folded = torch.einsum("pthd,hdc->pthc", query, _rows(attention, attention.k_proj.weight)).flatten(1, 2)
-        weights = (folded @ placed.mT).softmax(-1)
-        mixed = (weights @ cells).unflatten(1, query.shape[1:3])
-        mixed = torch.einsum("pthc,hdc->pthd", mixed, _rows(attention, attention.v_proj.weight))
-        return attention.out_proj(mixed.flatten(2) + attention.v_proj.bias)
+        weights = torch.einsum("pthd,nhd->phtn", query, self.key).softmax(-1)
+        mixed = torch.einsum("phtn,nhd->pthd", weights, self.value)
+        return attention.out_proj(mixed.flatten(2))
 
-    def _tell(self, attention, keys: torch.Tensor, values: torch.Tensor, cells: torch.Tensor | None,
-              placed: torch.Tensor | None) -> torch.Tensor:
-        """Cells [P, n, C] with what they take from the tokens [P, T, C] added."""
-        key = _heads(attention, attention.k_proj(keys)) * attention.scaling
+    def _tell(self, layer, keys: torch.Tensor, values: torch.Tensor, cells: list[torch.Tensor] | None,
+              query: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Cells [p, n, C] of every part with what they take from the tokens [P, T, C] added, and their means
+        [P, H * T, C] weighted by the softmax of the folded `query` [P, H * T, C]."""
+        attention = layer.cross_attn_image_to_token
+        key = _heads(attention, attention.k_proj(keys))
         value = _heads(attention, attention.v_proj(values))
-        if cells is None:
-            scores = torch.einsum("pthd,nhd->pthn", key, self.query)
-            cells = self.image.expand(len(keys), -1, -1)
-        else:
-            folded = torch.einsum("pthd,hdc->pthc", key, _rows(attention, attention.q_proj.weight)).flatten(1, 2)
-            offset = (key.flatten(2) * attention.q_proj.bias).unflatten(-1, key.shape[2:]).sum(-1)
-            scores = torch.baddbmm(offset.flatten(1)[..., None], folded, placed.mT).unflatten(1, key.shape[1:3])
-        weights = scores.softmax(1)  # over a strided axis: whole vectors at a time
         columns = attention.out_proj.weight.unflatten(1, key.shape[2:])  # [C, H, d]
-        out = torch.einsum("pthd,chd->pthc", value, columns) + attention.out_proj.bias / key.shape[2]
-        return torch.baddbmm(cells, weights.flatten(1, 2).mT, out.flatten(1, 2))
+        out = (torch.einsum("pthd,chd->phtc", value, columns) + attention.out_proj.bias / key.shape[2]).flatten(1, 2)
+        if cells is not None:
+            folded = _folded(attention, key, attention.q_proj.weight)
+            offset = (key * attention.q_proj.bias.unflatten(0, key.shape[2:])).sum(-1).mT.flatten(1) * attention.scaling
+        told, mixed = [], []
+        for number, part in enumerate(self._parts(len(keys))):
+            if cells is None:
+                before = self.image.expand(len(key[part]), -1, -1)
+                scores = torch.einsum("pthd,nhd->phtn", key[part] * attention.scaling, self.query)
+            else:
+                before = cells[number]
+                scores = torch.baddbmm(offset[part, :, None], folded[part], (before + self.position).mT)
+                scores = scores.unflatten(1, (key.shape[2], -1))
+            told.append(layer.layer_norm4(torch.baddbmm(before, scores.softmax(2).flatten(1, 2).mT, out[part])))
+            mixed.append((query[part] @ (told[-1] + self.position).mT).softmax(-1) @ told[-1])
+        return told, torch.cat(mixed)
 
-    def _draw(self, tokens: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
-        """Three masks' logits float32 [P, 3, 4h, 4w]. A transposed convolution of 2 by stride 2 is a product."""
-        decoder = self.decoder
-        norm = decoder.upscale_layer_norm
-        first, second = decoder.upscale_conv1, decoder.upscale_conv2
-        up = (cells @ _windows(first)).unflatten(-1, (4, -1)) + first.bias
+    def _brushes(self, tokens: torch.Tensor) -> torch.Tensor:
+        """What draws the three masks of each point: [P, 3, c]."""
+        heads = self.decoder.output_hypernetworks_mlps
+        return torch.stack([heads[i](tokens[:, 1 + i]) for i in range(1, self.decoder.num_mask_tokens)], dim=1)
+
+    def _draw(self, brushes: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+        """Three masks' logits float32 [p, 3, 4h, 4w]. A transposed convolution of 2 by stride 2 is a product."""
+        decoder, norm = self.decoder, self.decoder.upscale_layer_norm
+        up = _enlarged(decoder.upscale_conv1, cells)
         up = decoder.activation(F.layer_norm(up, norm.normalized_shape, norm.weight, norm.bias, norm.eps))
-        up = decoder.activation((up @ _windows(second)).unflatten(-1, (4, -1)) + second.bias)  # [P, n, 4, 4, c]
-        wanted = range(1, decoder.num_mask_tokens)
-        brushes = torch.stack([decoder.output_hypernetworks_mlps[i](tokens[:, 1 + i]) for i in wanted], dim=1)
-        masks = brushes @ up.flatten(1, 3).mT
-        (height, width), count = self.grid, len(wanted)
-        masks = masks.view(-1, count, height, width, 2, 2, 2, 2).permute(0, 1, 2, 4, 6, 3, 5, 7)
-        return masks.reshape(-1, count, 4 * height, 4 * width).float()
+        up = decoder.activation(_enlarged(decoder.upscale_conv2, up))  # [p, n, 4, 4, c]
+        masks = (brushes @ up.flatten(1, 3).mT).unflatten(-1, (*self.grid, 2, 2, 2, 2))
+        return masks.permute(0, 1, 2, 4, 6, 3, 5, 7).flatten(2, 4).flatten(3, 5).float()
+
+    def _parts(self, points: int) -> list[slice]:
+        """The points, so many at a time as leave their cells in the processor's cache."""
+        step = cached(points, 4 * self.image.numel() * self.image.element_size(), self.image.device)
+        return [slice(start, start + step) for start in range(0, points, step)]
 
 
 def _heads(attention, projected: torch.Tensor) -> torch.Tensor:
@@ -117,11 +132,17 @@ def _heads(attention, projected: torch.Tensor) -> torch.Tensor:
     return projected.unflatten(-1, (attention.num_attention_heads, -1))
 
 
+def _folded(attention, queries: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Queries [P, T, H, d] against projected cells -> [P, H * T, C] against the cells themselves, scaled."""
+    return torch.einsum("pthd,hdc->phtc", queries * attention.scaling, _rows(attention, weight)).flatten(1, 2)
+
+
 def _rows(attention, weight: torch.Tensor) -> torch.Tensor:
     """A projection's weight [H * d, C] -> [H, d, C]."""
     return weight.unflatten(0, (attention.num_attention_heads, -1))
 
 
-def _windows(convolution) -> torch.Tensor:
-    """A transposed convolution's weight [C, c, 2, 2] -> [C, 4 * c]."""
-    return convolution.weight.permute(0, 2, 3, 1).flatten(1)
+def _enlarged(convolution, cells: torch.Tensor) -> torch.Tensor:
+    """A transposed convolution of 2 by stride 2 over cells [..., C]: [..., 4, c]."""
+    weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)  # [4 * c, C]
+    return F.linear(cells, weight, convolution.bias.repeat(4)).unflatten(-1, (4, -1))

@@ -15,7 +15,6 @@ from .encoder import encode_pixels
 from .enlarge import Enlarger
 from .images import ImageLike, load_image
 from .masks import iou_matrix, tidy
-from .memory import cached
 from .settings import Settings
 
 MEAN = (123.675, 116.28, 103.53)
@@ -83,8 +82,7 @@ class Segmentor:
         decode = PointDecoder(self.model, embedding)
         judge = self._enlarger(embedding, tuple(round(extent * min(1, _JUDGED_SIDE / max(size))) for extent in size))
         kept: list[tuple[torch.Tensor, ...]] = []
-        cells = 2 * embedding.numel() * embedding.element_size()
-        for part in points.to(embedding.device).split(cached(settings.points_per_batch, cells, embedding.device)):
+        for part in points.to(embedding.device).split(settings.points_per_batch):
             logits, rated = decode(part, settings.iou_threshold)
             stability, boxes = _judged(logits, judge, settings.stability_offset)
             good = stability >= settings.stability_threshold
