@@ -113,10 +113,16 @@ def model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="of the diffusion noise (default: 0)")
 
 
-def load_model(options: argparse.Namespace) -> RefDiff:
-    """The model that `model_options` chose. Raises InputError for a device that is not there."""
+def load_model(options: argparse.Namespace, expressions: Sequence[str] = ()) -> RefDiff:
+    """The model that `model_options` chose; the expressions are parsed meanwhile. Raises InputError for a device that
+    is not there."""
+    from .expressions import parse_ahead
+    from .settings import PRESETS, Settings
     from .start import lighten
 
+    if expressions:
+        likely = PRESETS.get(options.preset, Settings())
+        parse_ahead(expressions, likely.root_rule, likely.clue_rule)
     lighten()
     import torch
 
@@ -175,17 +181,14 @@ def _pictures_and_expressions(words: Sequence[str]) -> tuple[list[Path], list[st
 def _segment(options: argparse.Namespace) -> int:
     pictures, expressions = _pictures_and_expressions(options.words)
     out = options.out or (None if options.json else Path("refdiff-output"))
-    from .expressions import check_expression, parse_ahead
+    from .expressions import check_expression
     from .images import load_image
-    from .settings import PRESETS, Settings
 
     for expression in expressions:
         check_expression(expression)
     if len(pictures) == 1:
         load_image(pictures[0])  # before the models are loaded: a wrong path should fail at once
-    likely = PRESETS.get(options.preset, Settings())
-    parse_ahead(expressions, likely.root_rule, likely.clue_rule)
-    model = load_model(options)
+    model = load_model(options, expressions)
     if out:
         out.mkdir(parents=True, exist_ok=True)
     rows, failed = [], 0
@@ -251,14 +254,15 @@ def _table(rows: list[dict]) -> None:
 
 def _attention(options: argparse.Namespace) -> int:
     from .expressions import check_expression
-    from .figures import attention_sheet
     from .images import check_picture_name, load_image
 
     check_expression(options.expression)
     load_image(options.image)
     check_picture_name(options.out)
-    scene = load_model(options).encode(options.image)
+    scene = load_model(options, [options.expression]).encode(options.image)
     correlation = scene.correlation(options.expression)
+    from .figures import attention_sheet
+
     options.out.parent.mkdir(parents=True, exist_ok=True)
     attention_sheet(scene.image, correlation).save(options.out)
     root = " ".join(correlation.tokens[i] for i in correlation.root)

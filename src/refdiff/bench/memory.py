@@ -15,11 +15,12 @@ from .measure import EXPRESSIONS, plain_way, refdiff_way
 
 
 def peak_memory(model: RefDiff, picture: Path, count: int | None) -> float:
-    """GB (10^9 bytes) at the most while `count` expressions are answered, or one the plain way where `count` is None.
+    """GB (10^9 bytes) at the most while `count` expressions are answered within the model's bound, or one the plain
+    way, which knows no bound, where `count` is None.
 
     Of the process where the model is on the CPU, libraries included; else of what was allocated on the device.
     """
-    copy = RefDiff(model.bundle, model.device, model.dtype, model.settings, model.memory)
+    copy = RefDiff(model.bundle, model.device, model.dtype, model.settings, None if count is None else model.memory)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_peak, copy, picture, count, torch.get_num_threads()).result()
 
