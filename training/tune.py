@@ -2,9 +2,9 @@
 
     python training/tune.py [--data benchmarks/scenes] [--bundle src/refdiff/bundles/mini]
 
-Chosen in turn: the picture's side, noise level and kind of attention by pointing and variant g; SAM's filters by
-variant ds; alpha, beta and the clue's weight by the full variant's mIoU; then the score below which an answer is called
-doubtful, which best parts right answers from answers about things that are not in the picture.
+Chosen in turn: the picture's side, noise level, kind of attention and strength of edges by pointing and variant g;
+SAM's filters by variant ds; alpha, beta and the clue's weight by the full variant's mIoU; then the score below which an
+answer is called doubtful, which best parts right answers from answers about things that are not in the picture.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from refdiff.masks import iou_matrix
 from refdiff.matching import between_class_scores, inside_means
 from refdiff.proposals import Proposals
 
-SIDES, LEVELS, KINDS = (192, 256), (20, 50), ("softmax", "logits")
+SIDES, LEVELS, KINDS, EDGES = (176, 192, 224), (20, 50), ("logits",), (300, 1000)
 FILTERS = tuple(itertools.product((0.2, 0.4), (0.3, 0.4, 0.5), (0.9,)))  # predicted IoU, stability, NMS
 ALPHAS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 BETAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
@@ -39,25 +39,26 @@ def pictures(data: Path, split: str = "val"):
 
 
 def tune_maps(model: RefDiff, data: Path) -> dict:
-    """The picture's side, noise level and kind of attention whose maps point best and give the best masks of g."""
-    figures = {}
-    for side, level, attention in itertools.product(SIDES, LEVELS, KINDS):
-        changes = {"image_size": side, "noise_timestep": level, "timesteps": [level], "attention": attention}
-        settings = model.settings.replace(**changes)
-        pointing, overlap = [], []
-        for path, references in pictures(data):
-            maps = model.encode(path).correlation_maps([reference.expression for reference in references], settings)
+    """The picture's side, noise level, kind of attention and strength of edges whose maps point best and give the best
+    masks of g."""
+    options = [dict(image_size=side, noise_timestep=level, timesteps=[level], attention=attention, edge_smoothing=edges)
+               for side, level, attention, edges in itertools.product(SIDES, LEVELS, KINDS, EDGES)]
+    pointing, overlap = ([[] for _ in options] for _ in range(2))
+    for path, references in pictures(data):
+        scene = model.encode(path)
+        for i, changes in enumerate(options):
+            maps = scene.correlation_maps([r.expression for r in references], model.settings.replace(**changes))
             for reference, c in zip(references, maps, strict=True):
                 truth = reference.mask
                 if reference.kind == "noun":
-                    pointing.append(truth.flatten()[c.argmax()])
+                    pointing[i].append(truth.flatten()[c.argmax()])
                 masks = Proposals.from_correlation(c).masks
                 best = masks[int(between_class_scores(c, masks).argmax())]
-                overlap.append((best & truth).sum() / (best | truth).sum())
-        figures[np.mean(pointing) + np.mean(overlap)] = changes
-        print(f"side {side}  t {level:3}  {attention:7}  pointing {np.mean(pointing):.3f}  g {np.mean(overlap):.3f}",
-              flush=True)
-    return figures[max(figures)]
+                overlap[i].append((best & truth).sum() / (best | truth).sum())
+    figures = [(np.mean(p), np.mean(o)) for p, o in zip(pointing, overlap, strict=True)]
+    for changes, (points, masks) in zip(options, figures, strict=True):
+        print(f"{changes}  pointing {points:.3f}  g {masks:.3f}")
+    return options[int(np.argmax([points + masks for points, masks in figures]))]
 
 
 def tune_segmentor(model: RefDiff, data: Path, count: int = 30) -> dict:
