@@ -31,13 +31,14 @@ def test_eq_8_thresholds_and_why_eq_9_cannot_choose_among_them():
     assert 0.2 < half_height[30].sum() / 64 < 0.7
 
 
-def test_between_class_variance_is_otsus_above_the_median():
+def test_between_class_scores_are_twice_the_root_of_otsus_variance_above_the_median():
     correlation, masks = random_case(1)
     chosen = matching.between_class_scores(correlation, masks)
     correlation = np.maximum(correlation, np.quantile(correlation, 0.5, method="lower"))
     for score, mask in zip(chosen, masks, strict=True):
         within = mask.mean() * correlation[mask].var() + (~mask).mean() * correlation[~mask].var()
-        assert score == pytest.approx(correlation.var() - within, abs=1e-6)
+        assert (score / 2) ** 2 == pytest.approx(correlation.var() - within, abs=1e-6)
+        assert np.sign(score) == np.sign(correlation[mask].mean() - correlation[~mask].mean())
 
 
 def test_g_chooses_what_stands_out_rather_than_everything_but_what_lies_below_the_ground():

@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT, shapes
 from refdiff import InputError
 from refdiff.masks import from_rle, iou_matrix
-from refdiff.matching import fuse, generative_scores
+from refdiff.matching import between_class_scores, fuse, generative_scores
 from refdiff.proposals import Proposals
 from refdiff.segmentor import peak_points
 
@@ -32,10 +32,11 @@ def test_a_batch_gives_what_single_calls_give(model, scene):
 
 
 def test_scores_are_eq_1_of_their_parts(model, scene):
-    result = scene.segment(["the ball on the left"])[0]
     correlation = scene.correlation_maps(["the ball on the left"])[0]
-    masks = np.stack([candidate.mask for candidate in result.candidates])
-    assert np.allclose([c.generative for c in result.candidates], generative_scores(correlation, masks), atol=1e-5)
+    for rule, scores in (("difference", generative_scores), ("between_class", between_class_scores)):
+        result = scene.segment(["the ball on the left"], settings=scene.settings.replace(generative_rule=rule))[0]
+        masks = np.stack([candidate.mask for candidate in result.candidates])
+        assert np.allclose([c.generative for c in result.candidates], scores(correlation, masks), atol=1e-5)
     for candidate in result.candidates:
         assert candidate.score == pytest.approx(
             float(fuse(candidate.generative, candidate.discriminative, scene.settings.alpha)), abs=1e-6)

@@ -155,7 +155,7 @@ def main() -> None:
                         attention_figures(probe, words, encode, schedule, pictures, tokens, scenes).items()}
         return figures
 
-    train(options, {"unet": unet, "text": text}, loss_of, measure, every=500, best="pointing", muon=5e-3)
+    train(options, {"unet": unet, "text": text}, loss_of, measure, every=500, best="picks", muon=5e-3)
 
 
 def test_scenes(maker, count: int = 120):

@@ -28,7 +28,7 @@ from refdiff.proposals import Proposals
 
 SIDES, LEVELS, KINDS, EDGES = (176, 192, 224), (20, 50), ("logits",), (300, 1000)
 FILTERS = tuple(itertools.product((0.2, 0.4), (0.3, 0.4, 0.5), (0.9,)))  # predicted IoU, stability, NMS
-ALPHAS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
+ALPHAS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 BETAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 CLUES = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7)
 

@@ -16,15 +16,19 @@ def generative_scores(correlation: torch.Tensor | np.ndarray, masks: torch.Tenso
 
 
 def between_class_scores(correlation: torch.Tensor | np.ndarray, masks: torch.Tensor | np.ndarray) -> torch.Tensor:
-    """Otsu's between-class variance of what rises above the map's median: Eq. 9 squared times the fractions of area
-    inside and outside; float32 [N].
+    """Eq. 9, of what rises above the map's median, times 2 sqrt(a (1 - a)), a the fraction of area inside: twice the
+    root of Otsu's between-class variance with the sign of Eq. 9, in [-1, 1]; float32 [N].
 
-    Eq. 9 alone is greatest for the few brightest pixels, so it cannot choose among Eq. 8's own masks. Below the
-    median lie the things that the word is not; with them Otsu's rule parts the ground from those.
+    Eq. 9 alone is greatest for the few brightest pixels, so it cannot choose among Eq. 8's own masks, and among SAM's
+    it prefers a thing's parts. Below the median lie the things that the word is not; with them Otsu's rule parts the
+    ground from those.
     """
     correlation = torch.as_tensor(correlation)
     inside, outside, fraction = _means(correlation.clamp(min=correlation.median()), masks)
-    return ((inside - outside) ** 2 * fraction * (1 - fraction)).float()
+    return ((inside - outside) * 2 * (fraction * (1 - fraction)).clamp(min=0).sqrt()).float()
+
+
+GENERATIVE_RULES = {"between_class": between_class_scores, "difference": generative_scores}
 
 
 def _means(correlation, masks) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -248,13 +248,6 @@ class EncodedImage:
             scores = scores + (1 - settings.beta) * (crops @ texts[1]).cpu()
         return scores + clue_scores(expression, masks, settings)
 
-    @staticmethod
-    def _generative(correlation: torch.Tensor, masks: np.ndarray, variant: Variant, settings: Settings) -> torch.Tensor:
-        """s^G of Eq. 9; for variant g what chooses among the masks of Eq. 8."""
-        if variant == "g" and settings.filter_rule == "between_class":
-            return matching.between_class_scores(correlation, masks)
-        return matching.generative_scores(correlation, masks)
-
     def _answer(self, expression: Expression, correlation: torch.Tensor | None,
                 texts: tuple[torch.Tensor, torch.Tensor] | None, variant: Variant, settings: Settings) -> Segmentation:
         if variant == "g":
@@ -264,7 +257,9 @@ class EncodedImage:
             masks, indices = self._candidates(expression, correlation, settings)
             discriminative = None if texts is None else self._discriminative(expression, texts, masks, settings)
         with self.watch("matching"):
-            generative = None if variant == "ds" else self._generative(correlation, masks, variant, settings)
+            generative = None
+            if variant != "ds":
+                generative = matching.GENERATIVE_RULES[settings.generative_rule](correlation, masks)
             if variant == "full":
                 scores = matching.fuse(generative, discriminative, settings.alpha)
             else:

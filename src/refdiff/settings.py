@@ -16,8 +16,8 @@ class Settings:
     """How an expression is matched with a picture.
 
     The defaults follow the paper where it speaks, the release where the paper is silent, and depart from both where
-    measuring showed something better (`root_rule`, `filter_rule`, `edge_smoothing`, `text`, `clue_weight`). A bundle's
-    `refdiff.json` adjusts them to its models.
+    measuring showed something better (`root_rule`, `generative_rule`, `edge_smoothing`, `text`, `clue_weight`). A
+    bundle's `refdiff.json` adjusts them to its models.
 
     Expression analysis
         root_rule: 'referent' (first noun that is not a place), 'syntax' (the paper's ROOT) or 'release'.
@@ -33,8 +33,7 @@ class Settings:
         layers: only layers whose name starts with one of these; empty for all.
         combine: 'mean' (average, then Eq. 5, bilinear) or 'release' (each map scaled, 8 bit, Lanczos).
         edge_smoothing: how strongly the map then follows the picture's edges; 0 leaves it as Eq. 5 has it.
-        filter_rule: how a mask of Eq. 8 is chosen: 'between_class' (Otsu's variance above the median) or 'difference'
-            (Eq. 9).
+        generative_rule: s^G: 'between_class' (Eq. 9 weighed by area, as Otsu's threshold does) or 'difference' (Eq. 9).
     Discriminative process (Eq. 6, 7, 10)
         clip_layer: -1 the last, -2 the penultimate layer.
         clip_side: shorter side in px of the picture CLIP's masked attention sees; 0 keeps the picture's own size.
@@ -75,7 +74,7 @@ class Settings:
     layers: tuple[str, ...] = ()
     combine: Literal["mean", "release"] = "mean"
     edge_smoothing: float = 300.0
-    filter_rule: Literal["between_class", "difference"] = "between_class"
+    generative_rule: Literal["between_class", "difference"] = "between_class"
 
     clip_layer: int = -1
     clip_side: int = 0
@@ -147,14 +146,14 @@ class Settings:
 
 PAPER = Settings(
     root_rule="syntax", image_size=1024, noise_timestep=101, timesteps=(51, 1), edge_smoothing=0.0,
-    filter_rule="difference", clip_layer=-2, crop="image", text="sentence", clue_weight=0.0, alpha=0.1, beta=0.3,
+    generative_rule="difference", clip_layer=-2, crop="image", text="sentence", clue_weight=0.0, alpha=0.1, beta=0.3,
     duplicate_threshold=1.0,
 )
 """The paper's text (sections 3 and 4.1)."""
 
 OFFICIAL = Settings(
     root_rule="release", clue_rule="release", image_size=1024, noise_timestep=101, timesteps=(51, 1), guidance=9.0,
-    prompt_suffix=", ", attention="logits", combine="release", edge_smoothing=0.0, filter_rule="difference",
+    prompt_suffix=", ", attention="logits", combine="release", edge_smoothing=0.0, generative_rule="difference",
     clip_layer=-1, crop="aspect", crop_side=224, clue_on="crop", text="sentence", crop_text="text", clue_weight=0.0,
     alpha=0.05 / 1.05, beta=0.3, largest=10, min_area=10_000, duplicate_threshold=1.0,
 )
