@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 failed, 2 wrong use."""
     options = _parser().parse_args(arguments)
     warnings.filterwarnings("ignore")
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # large tensors on huge pages: their first use is quicker
     # The model libraries make so many objects that collecting garbage takes a fifth of a start and a second at the end.
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)

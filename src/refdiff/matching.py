@@ -32,7 +32,7 @@ GENERATIVE_RULES = {"between_class": between_class_scores, "difference": generat
 
 
 def _means(correlation, masks) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    c = torch.as_tensor(correlation).double().flatten()
+    c = torch.as_tensor(correlation).float().flatten()
     m = torch.as_tensor(masks).to(c).flatten(1)
     area, total = m.sum(1), (m @ c)
     inside = total / (area + 1e-6)

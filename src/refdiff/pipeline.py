@@ -161,8 +161,9 @@ class EncodedImage:
                 begun = self._proposals(settings)
             else:
                 begun = self._embedding()
-            if self.model.shelf.crowded:
-                begun.result()  # so that SAM can make room for the others
+            shelf = self.model.shelf
+            if shelf.crowded or (shelf.full and self.model.device.type == "cpu"):
+                begun.result()  # so that SAM can make room for the others; or there is nothing to load beside it
 
     def _embedding(self) -> Future[torch.Tensor]:
         segmentor = self.model.segmentor
@@ -259,7 +260,10 @@ class EncodedImage:
         with self.watch("matching"):
             generative = None
             if variant != "ds":
-                generative = matching.GENERATIVE_RULES[settings.generative_rule](correlation, masks)
+                numbers = masks
+                if variant != "g":  # candidates are kept, and so is what they are as numbers
+                    numbers = self.once(("numbers", id(masks)), lambda: torch.from_numpy(masks).float())
+                generative = matching.GENERATIVE_RULES[settings.generative_rule](correlation, numbers)
             if variant == "full":
                 scores = matching.fuse(generative, discriminative, settings.alpha)
             else:

@@ -14,7 +14,7 @@ from .decoder import PointDecoder
 from .encoder import encode_pixels
 from .enlarge import Enlarger
 from .images import ImageLike, load_image
-from .masks import iou_matrix, tidy
+from .masks import tidy
 from .settings import Settings
 
 MEAN = (123.675, 116.28, 103.53)
@@ -179,7 +179,13 @@ def distinct(masks: np.ndarray, threshold: float) -> np.ndarray:
     """Indices of masks bool [N, H, W], best first, that no earlier one resembles by an IoU above `threshold`."""
     if threshold >= 1:
         return np.arange(len(masks))
-    return _keep(torch.from_numpy(iou_matrix(masks, masks)), threshold).numpy()
+    areas, kept = masks.sum((1, 2)), []
+    for i, mask in enumerate(masks):
+        near = (j for j in kept if min(areas[i], areas[j]) > threshold * max(areas[i], areas[j]))  # no IoU is greater
+        shared = ((j, np.count_nonzero(mask & masks[j])) for j in near)
+        if all(inside <= threshold * (areas[i] + areas[j] - inside) for j, inside in shared):
+            kept.append(i)
+    return np.array(kept, int)
 
 
 def _keep(overlap: torch.Tensor, threshold: float) -> torch.Tensor:

@@ -6,7 +6,6 @@ Imported whole they take most of a cold start. A program that imports refdiff it
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 from types import ModuleType
 from typing import Any
@@ -35,11 +34,10 @@ def lighten() -> None:
     """Make what this process imports from now on lighter; does nothing where the model libraries are already here.
 
     There is no torch.compile then, and to transformers and diffusers neither SciPy, which some losses and samplers use,
-    nor torch.distributed. Large tensors lie on huge pages where the system has them: their first use is quicker.
+    nor torch.distributed.
     """
     if any(name in sys.modules for name in ("torch", "transformers", "diffusers")):
         return
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     import torch.distributed
 
     sys.modules.update({name: _Compiler(name) for name in _COMPILER})
