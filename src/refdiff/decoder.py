@@ -55,8 +55,7 @@ class PointDecoder:
     def _transform(self, prompts: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """The two-way transformer: tokens [P, T, C] after it, and the image's cells [p, n, C] of every part."""
         transformer, layers = self.decoder.transformer, self.decoder.transformer.layers
-        attended = layers[0].self_attn(query=prompts[None], key=prompts[None], value=prompts[None])[0][0]
-        tokens = layers[0].layer_norm1(attended)
+        tokens = layers[0].layer_norm1(_self_attended(layers[0], prompts, prompts))
         looked = self._first_look(layers[0].cross_attn_token_to_image, tokens + prompts)
         cells = None
         for layer, following in zip(layers, [*layers[1:], None], strict=True):
@@ -64,11 +63,10 @@ class PointDecoder:
             tokens = layer.layer_norm3(tokens + layer.mlp(tokens))
             told, reader = tokens, transformer.final_attn_token_to_image
             if following is not None:  # its self-attention comes first, so that cells are looked at as they are told
-                own = tokens + prompts
-                attended = following.self_attn(query=own[None], key=own[None], value=tokens[None])[0][0]
-                tokens, reader = following.layer_norm1(tokens + attended), following.cross_attn_token_to_image
+                tokens = following.layer_norm1(tokens + _self_attended(following, tokens + prompts, tokens))
+                reader = following.cross_attn_token_to_image
             # q (W x + b) = (q W) x + q b, and q b, the same for every cell, leaves the softmax as it is.
-            query = _folded(reader, _heads(reader, reader.q_proj(tokens + prompts)), reader.k_proj.weight)
+            query = _folded(reader, _scaled_heads(reader, reader.q_proj(tokens + prompts)), reader.k_proj.weight)
             cells, mixed = self._tell(layer, told + prompts, told, cells, query)
             mixed = mixed.unflatten(1, (reader.num_attention_heads, -1))
             mixed = torch.einsum("phtc,hdc->pthd", mixed, _rows(reader, reader.v_proj.weight))
@@ -77,7 +75,7 @@ class PointDecoder:
 
     def _first_look(self, attention, queries: torch.Tensor) -> torch.Tensor:
         """Tokens attending to the cells that all points share before any layer."""
-        query = _heads(attention, attention.q_proj(queries)) * attention.scaling  # [P, T, H, d]
+        query = _scaled_heads(attention, attention.q_proj(queries))  # [P, T, H, d]
         weights = torch.einsum("pthd,nhd->phtn", query, self.key).softmax(-1)
         mixed = torch.einsum("phtn,nhd->pthd", weights, self.value)
         return attention.out_proj(mixed.flatten(2))
@@ -87,18 +85,18 @@ class PointDecoder:
         """Cells [p, n, C] of every part with what they take from the tokens [P, T, C] added, and their means
         [P, H * T, C] weighted by the softmax of the folded `query` [P, H * T, C]."""
         attention = layer.cross_attn_image_to_token
-        key = _heads(attention, attention.k_proj(keys))
+        key = _scaled_heads(attention, attention.k_proj(keys))
         value = _heads(attention, attention.v_proj(values))
         columns = attention.out_proj.weight.unflatten(1, key.shape[2:])  # [C, H, d]
         out = (torch.einsum("pthd,chd->phtc", value, columns) + attention.out_proj.bias / key.shape[2]).flatten(1, 2)
         if cells is not None:
             folded = _folded(attention, key, attention.q_proj.weight)
-            offset = (key * attention.q_proj.bias.unflatten(0, key.shape[2:])).sum(-1).mT.flatten(1) * attention.scaling
+            offset = (key * attention.q_proj.bias.unflatten(0, key.shape[2:])).sum(-1).mT.flatten(1)
         told, mixed = [], []
         for number, part in enumerate(self._parts(len(keys))):
             if cells is None:
                 before = self.image.expand(len(key[part]), -1, -1)
-                scores = torch.einsum("pthd,nhd->phtn", key[part] * attention.scaling, self.query)
+                scores = torch.einsum("pthd,nhd->phtn", key[part], self.query)
             else:
                 before = cells[number]
                 scores = torch.baddbmm(offset[part, :, None], folded[part], (before + self.position).mT)
@@ -132,9 +130,19 @@ def _heads(attention, projected: torch.Tensor) -> torch.Tensor:
     return projected.unflatten(-1, (attention.num_attention_heads, -1))
 
 
+def _scaled_heads(attention, projected: torch.Tensor) -> torch.Tensor:
+    """The same, with the scale of the scores in it."""
+    return _heads(attention, projected) * attention.scaling
+
+
+def _self_attended(layer, own: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """Tokens [P, T, C] attending to each other as `own`, what they are with their prompts."""
+    return layer.self_attn(query=own[None], key=own[None], value=tokens[None])[0][0]
+
+
 def _folded(attention, queries: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Queries [P, T, H, d] against projected cells -> [P, H * T, C] against the cells themselves, scaled."""
-    return torch.einsum("pthd,hdc->phtc", queries * attention.scaling, _rows(attention, weight)).flatten(1, 2)
+    """Queries [P, T, H, d] against projected cells -> [P, H * T, C] against the cells themselves."""
+    return torch.einsum("pthd,hdc->phtc", queries, _rows(attention, weight)).flatten(1, 2)
 
 
 def _rows(attention, weight: torch.Tensor) -> torch.Tensor:

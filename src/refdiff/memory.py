@@ -34,13 +34,7 @@ class Shelf:
     def __init__(self, bound: float | None, folders: dict[str, Path], dtype: torch.dtype):
         self.bound, self.dtype = bound, dtype
         self._models: dict[str, Any] = {}
-        self._names = set(folders)
         self._sizes = {name: weight_gb(folder, dtype) for name, folder in folders.items()} if bound else {}
-
-    @property
-    def full(self) -> bool:
-        """Whether all models are loaded."""
-        return self._names <= self._models.keys()
 
     @property
     def crowded(self) -> bool:

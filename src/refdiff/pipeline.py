@@ -161,9 +161,8 @@ class EncodedImage:
                 begun = self._proposals(settings)
             else:
                 begun = self._embedding()
-            shelf = self.model.shelf
-            if shelf.crowded or (shelf.full and self.model.device.type == "cpu"):
-                begun.result()  # so that SAM can make room for the others; or there is nothing to load beside it
+            if self.model.shelf.crowded:
+                begun.result()  # so that SAM can make room for the others
 
     def _embedding(self) -> Future[torch.Tensor]:
         segmentor = self.model.segmentor
@@ -260,9 +259,9 @@ class EncodedImage:
         with self.watch("matching"):
             generative = None
             if variant != "ds":
-                numbers = masks
-                if variant != "g":  # candidates are kept, and so is what they are as numbers
-                    numbers = self.once(("numbers", id(masks)), lambda: torch.from_numpy(masks).float())
+                # Variant g makes masks anew for each expression; candidates are kept, and so are they as numbers.
+                numbers = masks if variant == "g" else self.once(
+                    ("numbers", id(masks)), lambda: torch.from_numpy(masks).float())
                 generative = matching.GENERATIVE_RULES[settings.generative_rule](correlation, numbers)
             if variant == "full":
                 scores = matching.fuse(generative, discriminative, settings.alpha)

@@ -179,13 +179,14 @@ def distinct(masks: np.ndarray, threshold: float) -> np.ndarray:
     """Indices of masks bool [N, H, W], best first, that no earlier one resembles by an IoU above `threshold`."""
     if threshold >= 1:
         return np.arange(len(masks))
-    areas, kept = masks.sum((1, 2)), []
-    for i, mask in enumerate(masks):
-        near = (j for j in kept if min(areas[i], areas[j]) > threshold * max(areas[i], areas[j]))  # no IoU is greater
-        shared = ((j, np.count_nonzero(mask & masks[j])) for j in near)
-        if all(inside <= threshold * (areas[i] + areas[j] - inside) for j, inside in shared):
-            kept.append(i)
-    return np.array(kept, int)
+    areas = masks.sum((1, 2))
+    overlap = np.zeros((len(masks), len(masks)))
+    # No IoU is greater than the ratio of the areas: few pairs have to be looked at.
+    like = np.minimum.outer(areas, areas) > threshold * np.maximum.outer(areas, areas)
+    for i, j in np.argwhere(np.triu(like, 1)):
+        shared = np.count_nonzero(masks[i] & masks[j])
+        overlap[i, j] = overlap[j, i] = shared / (areas[i] + areas[j] - shared)
+    return _keep(torch.from_numpy(overlap), threshold).numpy()
 
 
 def _keep(overlap: torch.Tensor, threshold: float) -> torch.Tensor:
