@@ -142,7 +142,7 @@ def main() -> None:
     device = options.device
     maker = scene_maker(options.pictograms)
     maker.difficulty = HARD
-    tokenizer = tokenizers.build()
+    tokenizer = tokenizers.load()
     model = attention.use(build(len(tokenizer))).to(device)
 
     def tokens(texts: list[str]) -> torch.Tensor:

@@ -53,7 +53,7 @@ def main() -> None:
         parser.add_argument(f"--{part}", type=Path)
     parser.add_argument("--out", type=Path, default=Path("src/refdiff/bundles/mini"))
     options = parser.parse_args()
-    tokenizer = tokenizers.build()
+    tokenizer = tokenizers.load()
     if options.diffusion:
         averages = weights(options.diffusion)
         unet, text = diffusion.build(len(tokenizer))

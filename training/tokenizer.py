@@ -1,8 +1,13 @@
-"""mini's tokenizer: CLIP's rules, a vocabulary small enough to train on a laptop, one token per known word."""
+"""mini's tokenizer: CLIP's rules, a vocabulary small enough to train on a laptop, one token per known word.
+
+    python training/tokenizer.py FOLDER         # a new one, for another vocabulary
+"""
 
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
@@ -12,6 +17,13 @@ from transformers import CLIPTokenizer
 from captions import vocabulary
 
 LENGTH = 32  # tokens, start and end included
+SHIPPED = Path(__file__).parents[1] / "src/refdiff/bundles/mini/diffusion/tokenizer"
+
+
+def load() -> CLIPTokenizer:
+    """The bundle's own, for every recipe and the export: `build` breaks ties another way in every process, so that two
+    builds may give two words each other's number."""
+    return CLIPTokenizer.from_pretrained(SHIPPED)
 
 
 def build() -> CLIPTokenizer:
@@ -34,4 +46,4 @@ if __name__ == "__main__":
     tokenizer = build()
     broken = [word for word in vocabulary() if len(tokenizer(word).input_ids) != 3]
     print(len(tokenizer), "tokens; known words in pieces:", broken or "none")
-    print(tokenizer.tokenize("the zebra's quiet café, left!"))
+    tokenizer.save_pretrained(sys.argv[1])
