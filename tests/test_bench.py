@@ -75,8 +75,8 @@ def test_batches_follow_the_bound():
         return settings.expressions_per_batch, settings.points_per_batch, settings.crops_per_batch
 
     assert batches(None) == batches(64.0) == (16, 64, 32)
-    assert batches(0.1) == (1, 1, 1)
-    assert batches(4.0) == (5, 35, 32)
+    assert batches(0.01) == (1, 1, 1)
+    assert batches(2.0) == (5, 35, 32)
 
 
 def test_a_bound_must_be_above_zero(model):

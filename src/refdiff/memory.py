@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ctypes
+import gc
+import sys
+from collections.abc import Callable, Collection
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -12,10 +15,10 @@ import torch
 from .settings import Settings
 
 _LIBRARIES = 0.6  # GB that Python and the libraries take before any model
+_WORK = 0.2  # share of a bound kept for what models compute
+_LOADING = 0.5  # of a model's size: what is read of it, in half precision, while it is loaded
 # GB in float32 that one more of each takes at the sizes of SD 1.5 (512 px), SAM and CLIP ViT-B/16; benchmarks/README.md
-_EXPRESSION, _POINT, _CROP = 0.25, 0.04, 0.01
-
-
+_PICTURE, _EXPRESSION, _POINT, _CROP = 0.7, 0.25, 0.04, 0.01
 CACHE = 16e6  # bytes of one processor's last cache that a step may count on
 
 
@@ -27,41 +30,64 @@ def cached(most: int, each: float, device: torch.device) -> int:
 class Shelf:
     """The models of a bundle, each loaded when first asked for.
 
-    `bound` GB (10^9 bytes), None for none. With a bound, loaded weights fill half of it at most: before a model that
-    would not fit is loaded, the others are put away, to be loaded again when asked for.
+    `bound` GB (10^9 bytes), None for none. With a bound, before a model that would not fit beside the others and their
+    work is loaded, the others are put away, to be loaded again when asked for.
     """
 
     def __init__(self, bound: float | None, folders: dict[str, Path], dtype: torch.dtype):
         self.bound, self.dtype = bound, dtype
         self._models: dict[str, Any] = {}
         self._sizes = {name: weight_gb(folder, dtype) for name, folder in folders.items()} if bound else {}
+        self._picture = _PICTURE
 
     @property
     def crowded(self) -> bool:
         """Whether the models cannot all stay loaded."""
-        return self.bound is not None and sum(self._sizes.values()) > self.bound / 2
+        return self.bound is not None and self._need(self._sizes) > self.bound
 
     def get(self, name: str, folder: Path, load: Callable[[Path], Any]) -> Any:
         """The model `name`, which `load` reads from `folder`."""
-        if name not in self._models:
-            if self.bound is not None:
-                self._sizes.setdefault(name, weight_gb(folder, self.dtype))
-                if sum(self._sizes[each] for each in (*self._models, name)) > self.bound / 2:
-                    self._models.clear()
+        if name in self._models:
+            return self._models[name]
+        if self.bound is None:
             self._models[name] = load(folder)
+            return self._models[name]
+        self._sizes.setdefault(name, weight_gb(folder, self.dtype))
+        if self._need([*self._models, name]) > self.bound:
+            self._models.clear()
+            _give_back()
+        self._models[name] = load(folder)
+        _give_back()
         return self._models[name]
 
     def bounded(self, settings: Settings) -> Settings:
         """The settings with batches that fit beside the weights."""
         if self.bound is None:
             return settings
-        weights = max([self.bound / 2, *self._sizes.values()])
-        room = (self.bound - _LIBRARIES - weights) * 4 / self.dtype.itemsize
-        expression = _EXPRESSION * (settings.image_size / 512) ** 2 * (2 if settings.guidance != 1 else 1)
+        scale = self.dtype.itemsize / 4
+        larger = (settings.image_size / 512) ** 2
+        self._picture = _PICTURE * larger * scale
+        room = max(self.bound * _WORK, self.bound - _LIBRARIES - sum(self._sizes.values())) / scale
+        expression = _EXPRESSION * larger * (2 if settings.guidance != 1 else 1)
         fit = lambda most, each: max(1, min(most, int(room / each)))  # noqa: E731
         return settings.replace(expressions_per_batch=fit(settings.expressions_per_batch, expression),
                                 points_per_batch=fit(settings.points_per_batch, _POINT),
                                 crops_per_batch=fit(settings.crops_per_batch, _CROP))
+
+    def _need(self, names: Collection[str]) -> float:
+        """GB that these models and their work take, the last of them being loaded."""
+        sizes = [self._sizes[name] for name in names]
+        work = max(self.bound * _WORK, _LOADING * sizes[-1], self._picture if "vae" in names else 0)
+        return _LIBRARIES + sum(sizes) + work
+
+
+def _give_back() -> None:
+    """Return to the system what no one uses: the libraries leave what they read of a model in cycles, and the C library
+    keeps what is freed."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim:
+        trim(0)
 
 
 def weight_gb(folder: Path, dtype: torch.dtype) -> float:

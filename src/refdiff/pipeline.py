@@ -156,7 +156,6 @@ class EncodedImage:
     def _begin_proposals(self, variant: Variant, settings: Settings) -> None:
         """Let SAM run beside the loading and running of the other models; `proposals` waits for it."""
         if variant != "g" and self._given is None:
-            _ = self.model.segmentor  # imported here: two threads must not import the same libraries at once
             if settings.points == "grid":
                 begun = self._proposals(settings)
             else:
@@ -165,9 +164,11 @@ class EncodedImage:
                 begun.result()  # so that SAM can make room for the others
 
     def _embedding(self) -> Future[torch.Tensor]:
-        segmentor = self.model.segmentor
-        return self.once(("embedding",), lambda: _SIDE.submit(
-            self.timed, "SAM encoder", lambda: segmentor.encode(self.image)))
+        def begin() -> Future[torch.Tensor]:
+            segmentor = self.model.segmentor  # loaded here: two threads must not import the same libraries at once
+            return _SIDE.submit(self.timed, "SAM encoder", lambda: segmentor.encode(self.image))
+
+        return self.once(("embedding",), begin)
 
     def _proposals(self, settings: Settings) -> Future[Proposals]:
         embedding = self._embedding()
