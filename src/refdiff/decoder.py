@@ -38,12 +38,10 @@ class PointDecoder:
         tokens, cells = self._transform(self._prompts(points))
         rated = self.decoder.iou_prediction_head(tokens[:, 0])[:, 1:].float()
         good = rated > threshold
-        drawn = good.any(1)
         brushes = self._brushes(tokens)
-        logits = [self._draw(brushes[part][drawn[part]], each if drawn[part].all() else each[drawn[part]])
-                  for part, each in zip(self._parts(len(points)), cells, strict=True) if drawn[part].any()]
-        logits = torch.cat(logits) if logits else brushes.new_zeros(0, good.shape[1], *(4 * side for side in self.grid))
-        return logits[good[drawn]], rated[good]
+        logits = [self._draw(brushes[part], each, good[part])
+                  for part, each in zip(self._parts(len(points)), cells, strict=True)]
+        return torch.cat(logits), rated[good]
 
     def _prompts(self, points: torch.Tensor) -> torch.Tensor:
         """The decoder's tokens [P, T, C]: of predicted IoU, of masks, of the point."""
@@ -110,14 +108,18 @@ class PointDecoder:
         heads = self.decoder.output_hypernetworks_mlps
         return torch.stack([heads[i](tokens[:, 1 + i]) for i in range(1, self.decoder.num_mask_tokens)], dim=1)
 
-    def _draw(self, brushes: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
-        """Three masks' logits float32 [p, 3, 4h, 4w]. A transposed convolution of 2 by stride 2 is a product."""
+    def _draw(self, brushes: torch.Tensor, cells: torch.Tensor, good: torch.Tensor) -> torch.Tensor:
+        """Logits float32 [m, 4h, 4w] of those of three masks a point that are `good` bool [p, 3]. A transposed
+        convolution of 2 by stride 2 is a product."""
         decoder, norm = self.decoder, self.decoder.upscale_layer_norm
+        drawn = good.any(1)
+        if not drawn.all():
+            brushes, cells, good = brushes[drawn], cells[drawn], good[drawn]
         up = _enlarged(decoder.upscale_conv1, cells)
         up = decoder.activation(F.layer_norm(up, norm.normalized_shape, norm.weight, norm.bias, norm.eps))
         up = decoder.activation(_enlarged(decoder.upscale_conv2, up))  # [p, n, 4, 4, c]
-        masks = (brushes @ up.flatten(1, 3).mT).unflatten(-1, (*self.grid, 2, 2, 2, 2))
-        return masks.permute(0, 1, 2, 4, 6, 3, 5, 7).flatten(2, 4).flatten(3, 5).float()
+        masks = (brushes @ up.flatten(1, 3).mT)[good].unflatten(-1, (*self.grid, 2, 2, 2, 2))
+        return masks.permute(0, 1, 3, 5, 2, 4, 6).flatten(1, 3).flatten(2, 4).float()
 
     def _parts(self, points: int) -> list[slice]:
         """The points, so many at a time as leave their cells in the processor's cache."""

@@ -77,19 +77,21 @@ def _decompress(text: str, height: int, width: int) -> np.ndarray:
 
 def tidy(mask: np.ndarray, min_region: int) -> np.ndarray:
     """The mask without holes and specks of fewer than `min_region` px; its largest part always stays."""
-    def small(region: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def parts(region: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         labels, count = ndimage.label(region, np.ones((3, 3)))
         sizes = np.bincount(labels.ravel(), minlength=count + 1)
-        return labels, sizes, np.flatnonzero(sizes[1:] < min_region) + 1
+        small = sizes < min_region
+        small[0] = False  # what is not of the region
+        return labels, sizes, small
 
     left, top, right, bottom = boxes(mask[None])[0]
     # A margin of `min_region` px keeps the ground around the mask from looking like a hole.
     near = (slice(max(0, top - min_region), bottom + min_region), slice(max(0, left - min_region), right + min_region))
-    labels, _, holes = small(~mask[near])
-    part = mask[near] | np.isin(labels, holes)
-    labels, sizes, specks = small(part)
+    labels, _, holes = parts(~mask[near])
+    part = mask[near] | holes[labels] if holes.any() else mask[near]
+    labels, sizes, specks = parts(part)
     if len(sizes) > 1:
-        specks = specks[specks != 1 + sizes[1:].argmax()]
+        specks[1 + sizes[1:].argmax()] = False
     tidied = np.zeros_like(mask)
-    tidied[near] = part & ~np.isin(labels, specks)
+    tidied[near] = part & ~specks[labels] if specks.any() else part
     return tidied

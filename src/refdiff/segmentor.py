@@ -84,9 +84,8 @@ class Segmentor:
         kept: list[tuple[torch.Tensor, ...]] = []
         for part in points.to(embedding.device).split(settings.points_per_batch):
             logits, rated = decode(part, settings.iou_threshold)
-            stability, boxes = _judged(logits, judge, settings.stability_offset)
-            good = stability >= settings.stability_threshold
-            kept.append((logits[good], rated[good], stability[good], boxes[good]))
+            good, stability, boxes = _judged(logits, judge, settings)
+            kept.append((logits[good], rated[good], stability, boxes))
         logits, rated, stability, boxes = (torch.cat(parts) for parts in zip(*kept, strict=True))
         order = box_nms(boxes, rated, settings.nms_threshold)
         masks = self._paint(logits[order], self._enlarger(embedding, size))
@@ -116,17 +115,26 @@ class Segmentor:
         return masks
 
 
-def _judged(logits: torch.Tensor, enlarge: Enlarger, offset: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Stability float32 [N] and boxes float32 [N, 4] of low-resolution logits [N, h, w] at the size of `enlarge`."""
-    stability, boxes = np.zeros(len(logits), np.float32), np.zeros((len(logits), 4), np.float32)
+def _judged(logits: torch.Tensor, enlarge: Enlarger,
+            settings: Settings) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Indices int64 [M] of those low-resolution logits [N, h, w] that are stable masks at the size of `enlarge`, their
+    stability float32 [M] and boxes float32 [M, 4]."""
+    offset, good, stability, boxes = settings.stability_offset, [], [], []
     for i, box in enumerate(mask_boxes(logits > -offset).int().tolist()):
         top, left, values = enlarge.window(logits[i], box)
         values = values.cpu().numpy()  # many small steps: there they cost the least
-        stability[i] = np.count_nonzero(values > offset) / max(np.count_nonzero(values > -offset), 1)
-        rows, columns = (np.flatnonzero(line) for line in ((values > 0).any(1), (values > 0).any(0)))
+        stable = np.count_nonzero(values > offset) / max(np.count_nonzero(values > -offset), 1)
+        if stable < settings.stability_threshold:
+            continue
+        inside = values > 0
+        rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
         if rows.size:
-            boxes[i] = left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1
-    return torch.from_numpy(stability).to(logits.device), torch.from_numpy(boxes).to(logits.device)
+            good.append(i)
+            stability.append(stable)
+            boxes.append((left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1))
+    device = logits.device
+    return (torch.tensor(good, dtype=torch.long, device=device), torch.tensor(stability, device=device),
+            torch.tensor(np.array(boxes, np.float32).reshape(-1, 4), device=device))
 
 
 def point_grid(per_side: int) -> np.ndarray:
