@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from .errors import InputError
 from .expressions import Direction, Expression, parse
 from .images import ImageLike, load_image
 from .masks import boxes
@@ -118,8 +119,10 @@ class DiscriminativeModel:
         inside = F.interpolate(torch.from_numpy(masks)[:, None].float(), size=(rows, columns))[:, 0].flatten(1) > 0
         inside = inside.to(hidden.device)
         tokens, grid = hidden[:, :1].expand(-1, len(masks), -1), hidden[:, 1:]
-        for layer in self._used(settings):
+        *layers, last = self._used(settings)
+        for layer in layers:
             tokens, grid = _masked_block(layer, tokens, grid, inside)
+        tokens, _ = _masked_block(last, tokens, grid, inside, alone=True)
         return F.normalize(self.project(tokens[0]), dim=-1)
 
     @torch.inference_mode()
@@ -149,9 +152,10 @@ class DiscriminativeModel:
     def plain_features(self, pixels: torch.Tensor, settings: Settings) -> torch.Tensor:
         """f of Eq. 7: the ordinary encoder on float32 [B, 3, h, w] in [0, 1]; float32 [B, D], unit length."""
         hidden, _, _ = self.embedded(self._normalise(pixels))
-        for layer in self._used(settings):
+        *layers, last = self._used(settings)
+        for layer in layers:
             hidden = layer(hidden, attention_mask=None)
-        return F.normalize(self.project(hidden[:, 0]), dim=-1)
+        return F.normalize(self.project(_class_token(last, hidden)), dim=-1)
 
     def _normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         pixels = pixels.to(self.model.device)
@@ -178,6 +182,9 @@ class DiscriminativeModel:
         return self.model.vision_model.encoder.layers
 
     def _used(self, settings: Settings) -> torch.nn.ModuleList:
+        if not -len(self.blocks) <= settings.clip_layer <= -1:
+            raise InputError(f"clip_layer must lie between {-len(self.blocks)} and -1 for this CLIP, not "
+                             f"{settings.clip_layer}.")
         return self.blocks[: len(self.blocks) + 1 + settings.clip_layer]
 
     def embedded(self, pixels: torch.Tensor) -> tuple[torch.Tensor, int, int]:
@@ -225,19 +232,34 @@ def _clues(expression: Expression | str | None, settings: Settings) -> tuple[Dir
     return () if expression is None else expression.direction
 
 
-def _masked_block(layer, tokens: torch.Tensor, grid: torch.Tensor, inside: torch.Tensor):
-    """One encoder block for the shared patches [1, P, W] and one [CLS] per proposal [1, N, W], `inside` bool [N, P]."""
+def _class_token(layer, hidden: torch.Tensor) -> torch.Tensor:
+    """[CLS] [B, W] after an encoder block over [B, 1 + P, W]: all that is needed of the last one."""
+    attention = layer.self_attn
+    split = lambda x: x.unflatten(2, (attention.num_heads, -1)).transpose(1, 2)  # noqa: E731
+    normed = layer.layer_norm1(hidden)
+    mixed = F.scaled_dot_product_attention(split(attention.q_proj(normed[:, :1])), split(attention.k_proj(normed)),
+                                           split(attention.v_proj(normed)), scale=attention.scale)
+    token = hidden[:, 0] + attention.out_proj(mixed.flatten(1))
+    return token + layer.mlp(layer.layer_norm2(token))
+
+
+def _masked_block(layer, tokens: torch.Tensor, grid: torch.Tensor, inside: torch.Tensor, alone: bool = False):
+    """One encoder block for one [CLS] per proposal [1, N, W], `inside` bool [N, P], and the shared patches [1, P, W],
+    which stay as they are where the tokens alone are needed."""
     attention = layer.self_attn
     split = lambda x: x.view(1, x.shape[1], attention.num_heads, -1).transpose(1, 2)  # noqa: E731
+    join = lambda x: attention.out_proj(x.transpose(1, 2).flatten(2))  # noqa: E731
     normed, normed_tokens = layer.layer_norm1(grid), layer.layer_norm1(tokens)
-    query, key, value = (split(project(normed)) for project in (attention.q_proj, attention.k_proj, attention.v_proj))
+    key, value = split(attention.k_proj(normed)), split(attention.v_proj(normed))
     own_query, own_key, own_value = (
         split(project(normed_tokens)) for project in (attention.q_proj, attention.k_proj, attention.v_proj))
-    mixed = F.scaled_dot_product_attention(query, key, value, scale=attention.scale)
     to_patches = (own_query @ key.transpose(-1, -2)).masked_fill(~inside, float("-inf"))
     to_self = (own_query * own_key).sum(-1, keepdim=True)
     weights = (torch.cat([to_patches, to_self], dim=-1).float() * attention.scale).softmax(-1).to(value.dtype)
-    own_mixed = weights[..., :-1] @ value + weights[..., -1:] * own_value
-    join = lambda x: attention.out_proj(x.transpose(1, 2).flatten(2))  # noqa: E731
-    grid, tokens = grid + join(mixed), tokens + join(own_mixed)
-    return tokens + layer.mlp(layer.layer_norm2(tokens)), grid + layer.mlp(layer.layer_norm2(grid))
+    tokens = tokens + join(weights[..., :-1] @ value + weights[..., -1:] * own_value)
+    tokens = tokens + layer.mlp(layer.layer_norm2(tokens))
+    if not alone:
+        query = split(attention.q_proj(normed))
+        grid = grid + join(F.scaled_dot_product_attention(query, key, value, scale=attention.scale))
+        grid = grid + layer.mlp(layer.layer_norm2(grid))
+    return tokens, grid

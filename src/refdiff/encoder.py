@@ -48,7 +48,7 @@ def _attended(attention, cells: torch.Tensor, window: int) -> torch.Tensor:
     query, key, value = projected.reshape(count, side[0] * side[1], 3, heads, -1).permute(2, 0, 3, 1, 4)
     mixed = _softmax_attention(attention, query, key, value, side).transpose(1, 2).flatten(2)
     mixed = mixed.view(count, *side, -1).transpose(0, 1).reshape(side[0], count * side[1], -1)
-    return attention.proj(mixed[:height, :width])
+    return attention.proj(mixed[:height, :width].contiguous())  # else the library multiplies row by row
 
 
 def _softmax_attention(attention, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
@@ -58,11 +58,13 @@ def _softmax_attention(attention, query: torch.Tensor, key: torch.Tensor, value:
         return F.scaled_dot_product_attention(query, key, value)
     tables = torch.cat([attention.rel_pos_h.flip(0), attention.rel_pos_w.flip(0)]).T.to(query)
     heads = max(1, min(query.shape[1], int(CACHE / (query.shape[2] ** 2 * query.element_size()))))
+    biases = query.new_empty(len(query), heads, *side, *side)  # once: fresh memory costs more than what it is for
     mixed = []
     for part in zip(*(each.split(heads, dim=1) for each in (query, key, value)), strict=True):
         answers = (part[0].flatten(0, 2) @ tables).view(*part[0].shape[:2], *side, -1)
         down, across = answers.split([len(attention.rel_pos_h), len(attention.rel_pos_w)], dim=-1)
-        bias = _by_place(down, 2, side[0])[..., None] + _by_place(across, 3, side[1])[..., None, :]
+        bias = torch.add(_by_place(down, 2, side[0])[..., None], _by_place(across, 3, side[1])[..., None, :],
+                         out=biases[:, : part[0].shape[1]])
         mixed.append(F.scaled_dot_product_attention(*part, attn_mask=bias.flatten(4).flatten(2, 3)))
     return torch.cat(mixed, dim=1)
 
