@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 _COMPILER = ("torch._dynamo", "torch._dynamo._trace_wrapped_higher_order_op", "torch.fx.experimental.symbolic_shapes",
              "sympy")
+# Packages that import or read all of their modules, of which a few are needed.
+_LISTS = ("transformers.models", "diffusers.models.autoencoders", "diffusers.models.transformers",
+          "diffusers.models.unets")
 
 
 class _Same:
@@ -42,5 +46,11 @@ def lighten() -> None:
 
     sys.modules.update({name: _Compiler(name) for name in _COMPILER})
     torch.distributed.is_available = lambda: False
+    for name in _LISTS:
+        package = ModuleType(name)
+        library, _, folders = name.partition(".")
+        package.__path__ = [str(Path(place, *folders.split(".")))
+                            for place in importlib.util.find_spec(library).submodule_search_locations]
+        sys.modules[name] = package
     find = importlib.util.find_spec
     importlib.util.find_spec = lambda name, *package: None if name == "scipy" else find(name, *package)
