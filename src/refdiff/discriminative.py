@@ -129,10 +129,11 @@ class DiscriminativeModel:
     def crop_features_of(self, picture: np.ndarray, masks: np.ndarray, settings: Settings) -> torch.Tensor:
         """`crop_features` of a picture float32 [H, W, 3] in [0, 1] that already carries its bias."""
         crops: dict[tuple[int, ...], list[tuple[int, torch.Tensor]]] = defaultdict(list)
-        for index, (mask, (left, top, right, bottom)) in enumerate(zip(masks, boxes(masks), strict=True)):
+        whole, insides = torch.from_numpy(picture).permute(2, 0, 1).contiguous(), torch.from_numpy(masks)
+        for index, (inside, (left, top, right, bottom)) in enumerate(zip(insides, boxes(masks), strict=True)):
             if settings.crop == "image" or right == left:
-                left, top, bottom, right = 0, 0, *mask.shape
-            cut = picture[top:bottom, left:right] * mask[top:bottom, left:right, None]
+                left, top, bottom, right = 0, 0, *inside.shape
+            cut = whole[:, top:bottom, left:right] * inside[top:bottom, left:right]
             pixels = _aspect(cut, settings.crop_side or self.side) if settings.crop == "aspect" else self._square(cut)
             crops[tuple(pixels.shape)].append((index, pixels))
         features = torch.zeros(len(masks), self.model.projection_dim, device=self.model.device)
@@ -144,9 +145,8 @@ class DiscriminativeModel:
                 features[list(indices)] = self.plain_features(torch.stack(pixels), settings)
         return features
 
-    def _square(self, cut: np.ndarray) -> torch.Tensor:
-        pixels = torch.from_numpy(cut).permute(2, 0, 1)[None]
-        return F.interpolate(pixels, size=(self.side, self.side), mode="bilinear", antialias=True)[0]
+    def _square(self, cut: torch.Tensor) -> torch.Tensor:
+        return F.interpolate(cut[None], size=(self.side, self.side), mode="bilinear", antialias=True)[0]
 
     @torch.inference_mode()
     def plain_features(self, pixels: torch.Tensor, settings: Settings) -> torch.Tensor:
@@ -199,12 +199,13 @@ class DiscriminativeModel:
         return self.model.visual_projection(self.model.vision_model.post_layernorm(tokens)).float()
 
 
-def _aspect(cut: np.ndarray, side: int) -> torch.Tensor:
-    """The cut float32 [h, w, 3] with its shorter edge resized to `side`: float32 [3, h', w']; 8 bit, as released."""
-    height, width = cut.shape[:2]
+def _aspect(cut: torch.Tensor, side: int) -> torch.Tensor:
+    """The cut float32 [3, h, w] with its shorter edge resized to `side`: float32 [3, h', w']; 8 bit, as released."""
+    height, width = cut.shape[1:]
     shorter = min(height, width)
     size = tuple(side if extent == shorter else int(side * extent / shorter) for extent in (width, height))
-    eight_bit = (cut * 255 + 1e-3).astype(np.uint8)  # truncated; the nudge undoes float32 rounding of whole values
+    # truncated to 8 bit; the nudge undoes float32 rounding of whole values
+    eight_bit = (cut * 255 + 1e-3).to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
     resized = Image.fromarray(eight_bit).resize(size, Image.Resampling.BILINEAR)
     return torch.from_numpy(np.array(resized)).permute(2, 0, 1).float() / 255
 

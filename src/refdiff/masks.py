@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -85,8 +86,8 @@ def tidy(mask: np.ndarray, min_region: int) -> np.ndarray:
         return labels, sizes, small
 
     left, top, right, bottom = boxes(mask[None])[0]
-    # A margin of `min_region` px keeps the ground around the mask from looking like a hole.
-    near = (slice(max(0, top - min_region), bottom + min_region), slice(max(0, left - min_region), right + min_region))
+    margin = 1 + isqrt(min_region)  # so wide that the ground around the mask does not look like a hole
+    near = (slice(max(0, top - margin), bottom + margin), slice(max(0, left - margin), right + margin))
     labels, _, holes = parts(~mask[near])
     part = mask[near] | holes[labels] if holes.any() else mask[near]
     labels, sizes, specks = parts(part)

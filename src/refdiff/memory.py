@@ -40,11 +40,6 @@ class Shelf:
         self._sizes = {name: weight_gb(folder, dtype) for name, folder in folders.items()} if bound else {}
         self._picture = _PICTURE
 
-    @property
-    def crowded(self) -> bool:
-        """Whether the models cannot all stay loaded."""
-        return self.bound is not None and self._need(self._sizes) > self.bound
-
     def get(self, name: str, folder: Path, load: Callable[[Path], Any]) -> Any:
         """The model `name`, which `load` reads from `folder`."""
         if name in self._models:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,9 +27,8 @@ from .segmentor import Segmentor, peak_points, point_grid
 from .settings import Settings, Variant
 from .timing import Stopwatch
 
-_SIDE = ThreadPoolExecutor(1, thread_name_prefix="segmentor")
 _GRID_SETTINGS = ("points_per_side", "iou_threshold", "stability_threshold", "stability_offset", "nms_threshold",
-                       "duplicate_threshold", "min_region")
+                  "duplicate_threshold", "min_region")
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,8 @@ class EncodedImage:
         settings = self._bounded(settings)
         if self._given is not None:
             return self._given
-        return self._proposals(settings).result()
+        key = ("proposals", *(getattr(settings, name) for name in _GRID_SETTINGS))
+        return self.once(key, lambda: self._masks_at(point_grid(settings.points_per_side), settings))
 
     def segment(self, expressions: Sequence[str], variant: Variant = "full",
                 settings: Settings | None = None) -> list[Segmentation]:
@@ -122,7 +121,8 @@ class EncodedImage:
             raise InputError(f"There is no variant {variant!r}; the variants are {', '.join(get_args(Variant))}.")
         settings = self._bounded(settings)
         expressions = [check_expression(text) for text in expressions]
-        self._begin_proposals(variant, settings)
+        if variant != "g" and settings.points == "grid":
+            self.proposals(settings)  # first, so that under a bound SAM makes room for the others once
         parsed = [parse(text, settings.root_rule, settings.clue_rule) for text in expressions]
         mapped = variant != "ds" or settings.points == "peaks"
         maps = self._maps(parsed, settings) if mapped else [None] * len(parsed)
@@ -153,30 +153,11 @@ class EncodedImage:
     def _bounded(self, settings: Settings | None) -> Settings:
         return self.model.shelf.bounded(settings or self.settings)
 
-    def _begin_proposals(self, variant: Variant, settings: Settings) -> None:
-        """Let SAM run beside the loading and running of the other models; `proposals` waits for it."""
-        if variant != "g" and self._given is None:
-            if settings.points == "grid":
-                begun = self._proposals(settings)
-            else:
-                begun = self._embedding()
-            if self.model.shelf.crowded:
-                begun.result()  # so that SAM can make room for the others
+    def _embedding(self) -> torch.Tensor:
+        return self.once(("embedding",), lambda: self.model.segmentor.encode(self.image), "SAM encoder")
 
-    def _embedding(self) -> Future[torch.Tensor]:
-        def begin() -> Future[torch.Tensor]:
-            segmentor = self.model.segmentor  # loaded here: two threads must not import the same libraries at once
-            return _SIDE.submit(self.timed, "SAM encoder", lambda: segmentor.encode(self.image))
-
-        return self.once(("embedding",), begin)
-
-    def _proposals(self, settings: Settings) -> Future[Proposals]:
+    def _masks_at(self, points: np.ndarray, settings: Settings) -> Proposals:
         embedding = self._embedding()
-        key = ("proposals", *(getattr(settings, name) for name in _GRID_SETTINGS))
-        return self.once(key, lambda: _SIDE.submit(
-            lambda: self._masks_at(point_grid(settings.points_per_side), embedding.result(), settings)))
-
-    def _masks_at(self, points: np.ndarray, embedding: torch.Tensor, settings: Settings) -> Proposals:
         found = self.timed("SAM decoder", lambda: self.model.segmentor.masks_at(embedding, points, self.size, settings))
         return Proposals.of(found.masks, "segmentor")
 
@@ -185,7 +166,7 @@ class EncodedImage:
         """The proposals that can win, bool [N, H, W], and their indices among all."""
         if settings.points == "peaks" and self._given is None:
             proposals = self.once(("peaks", expression.text, settings), lambda: self._masks_at(
-                peak_points(correlation.numpy(), settings.peaks), self._embedding().result(), settings))
+                peak_points(correlation.numpy(), settings.peaks), settings))
         else:
             proposals = self.proposals(settings)
 

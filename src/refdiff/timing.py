@@ -11,7 +11,7 @@ import torch
 
 
 class Stopwatch:
-    """Sums wall-clock milliseconds per stage in `milliseconds`; stages of different threads may overlap.
+    """Sums wall-clock milliseconds per stage in `milliseconds`.
 
     >>> with watch("attention"):
     ...     ...

@@ -30,8 +30,7 @@ def measure(model: RefDiff, picture: Path, counts: Sequence[int], rounds: int,
     """Seconds, ready for JSON: medians of `rounds`, ratios the medians of the rounds' own ratios.
 
     A round runs the plain way for one expression (it shares nothing, so k expressions take k times that) and refdiff
-    for each of `counts` expressions, both from the picture's file to the masks' files. Stages are timed in further
-    runs, one after another; otherwise SAM runs beside the rest.
+    for each of `counts` expressions, both from the picture's file to the masks' files.
     """
     texts = {count: [EXPRESSIONS[i % len(EXPRESSIONS)] for i in range(count)] for count in counts}
     operations: dict[int, dict[str, int]] = {}
@@ -48,9 +47,8 @@ def measure(model: RefDiff, picture: Path, counts: Sequence[int], rounds: int,
         rates.append(matrix_product_rate(model.device, model.dtype))
         seconds = {"plain": _seconds(model, lambda n=number: plain_way(model, picture, EXPRESSIONS[n % 16]))}
         for count in counts:
-            seconds[count] = _seconds(model, lambda c=count: refdiff_way(model, picture, texts[c]))
             watch = Stopwatch(model.device)
-            refdiff_way(model, picture, texts[count], watch)
+            seconds[count] = _seconds(model, lambda c=count, w=watch: refdiff_way(model, picture, texts[c], w))
             stages[count].append(watch.milliseconds)
         taken.append(seconds)
     rate = median(rates)
@@ -72,15 +70,13 @@ def measure(model: RefDiff, picture: Path, counts: Sequence[int], rounds: int,
 
 def refdiff_way(model: RefDiff, picture: Path, texts: Sequence[str],
                 watch: Stopwatch | OperationCounter | None = None) -> list[Segmentation]:
-    """From a picture's file to masks in files; with a watch, one stage after another."""
+    """From a picture's file to masks in files; a watch sees every stage."""
     stage = watch or (lambda _: nullcontext())
     with stage("decode"):
         image = load_image(picture)
     scene = model.encode(image)
     if watch:
         scene.watch = watch
-        if model.settings.points == "grid":
-            scene.proposals()
     results = scene.segment(texts)
     with stage("writing"), tempfile.TemporaryDirectory() as folder:
         for number, result in enumerate(results):
