@@ -22,6 +22,11 @@ def boxes(masks: np.ndarray) -> np.ndarray:
     return out
 
 
+def areas(masks: np.ndarray) -> np.ndarray:
+    """int64 [N] in px."""
+    return np.array([np.count_nonzero(mask) for mask in masks], np.int64)
+
+
 def iou_matrix(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """float64 [N, M]: intersection over union of every pair; 0 where both are empty."""
     a = first.reshape(len(first), np.prod(first.shape[1:], dtype=int)).astype(np.float32)

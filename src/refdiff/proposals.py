@@ -33,7 +33,8 @@ class Proposals:
     @classmethod
     def of(cls, masks: np.ndarray, source: str) -> Proposals:
         """Masks without the empty ones; the whole picture where none is left (release)."""
-        kept = masks[masks.any((1, 2))]
+        filled = masks.any((1, 2))
+        kept = masks if filled.all() else masks[filled]
         return cls(kept, source) if len(kept) else cls(np.ones((1, *masks.shape[1:]), bool), "image")
 
 

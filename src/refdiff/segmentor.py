@@ -14,7 +14,7 @@ from .decoder import PointDecoder
 from .encoder import encode_pixels
 from .enlarge import Enlarger
 from .images import ImageLike, load_image
-from .masks import tidy
+from .masks import areas, tidy
 from .settings import Settings
 
 MEAN = (123.675, 116.28, 103.53)
@@ -81,20 +81,18 @@ class Segmentor:
         points = torch.from_numpy(points.astype(np.float32)) * torch.tensor([width, height])
         decode = PointDecoder(self.model, embedding)
         judge = self._enlarger(embedding, tuple(round(extent * min(1, _JUDGED_SIDE / max(size))) for extent in size))
-        kept: list[tuple[torch.Tensor, ...]] = []
+        found: list[tuple[torch.Tensor, ...]] = []
         for part in points.to(embedding.device).split(settings.points_per_batch):
             logits, rated = decode(part, settings.iou_threshold)
             good, stability, boxes = _judged(logits, judge, settings)
-            kept.append((logits[good], rated[good], stability, boxes))
-        logits, rated, stability, boxes = (torch.cat(parts) for parts in zip(*kept, strict=True))
+            found.append((logits[good], rated[good], stability, boxes))
+        logits, rated, stability, boxes = (torch.cat(parts) for parts in zip(*found, strict=True))
         order = box_nms(boxes, rated, settings.nms_threshold)
         masks = self._paint(logits[order], self._enlarger(embedding, size))
-        filled = torch.from_numpy(masks.any((1, 2)))
-        order, masks = order.cpu()[filled], masks[filled.numpy()]
-        apart = distinct(masks, settings.duplicate_threshold)
-        order, masks = order[apart], masks[apart]
-        if settings.min_region:
-            masks = np.stack([tidy(mask, settings.min_region) for mask in masks]) if len(masks) else masks
+        kept = distinct(masks, settings.duplicate_threshold)
+        masks, order = masks[kept], order.cpu()[kept]
+        for mask in masks if settings.min_region else ():
+            mask[:] = tidy(mask, settings.min_region)
         return ScoredMasks(masks, rated.cpu()[order].numpy(), stability.cpu()[order].numpy())
 
     def _enlarger(self, embedding: torch.Tensor, size: tuple[int, int]) -> Enlarger:
@@ -184,17 +182,19 @@ def box_nms(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> torc
 
 
 def distinct(masks: np.ndarray, threshold: float) -> np.ndarray:
-    """Indices of masks bool [N, H, W], best first, that no earlier one resembles by an IoU above `threshold`."""
+    """Indices of those masks bool [N, H, W], best first, that are not empty and that no earlier one resembles by an IoU
+    above `threshold`."""
+    area = areas(masks)
+    filled = np.flatnonzero(area)
     if threshold >= 1:
-        return np.arange(len(masks))
-    areas = masks.sum((1, 2))
+        return filled
     overlap = np.zeros((len(masks), len(masks)))
     # No IoU is greater than the ratio of the areas: few pairs have to be looked at.
-    like = np.minimum.outer(areas, areas) > threshold * np.maximum.outer(areas, areas)
+    like = np.minimum.outer(area, area) > threshold * np.maximum.outer(area, area)
     for i, j in np.argwhere(np.triu(like, 1)):
         shared = np.count_nonzero(masks[i] & masks[j])
-        overlap[i, j] = overlap[j, i] = shared / (areas[i] + areas[j] - shared)
-    return _keep(torch.from_numpy(overlap), threshold).numpy()
+        overlap[i, j] = overlap[j, i] = shared / (area[i] + area[j] - shared)
+    return filled[_keep(torch.from_numpy(overlap[np.ix_(filled, filled)]), threshold).numpy()]
 
 
 def _keep(overlap: torch.Tensor, threshold: float) -> torch.Tensor:
