@@ -44,15 +44,14 @@ class Shelf:
         """The model `name`, which `load` reads from `folder`."""
         if name in self._models:
             return self._models[name]
-        if self.bound is None:
-            self._models[name] = load(folder)
-            return self._models[name]
-        self._sizes.setdefault(name, weight_gb(folder, self.dtype))
-        if self._need([*self._models, name]) > self.bound:
-            self._models.clear()
-            _give_back()
+        if self.bound is not None:
+            self._sizes.setdefault(name, weight_gb(folder, self.dtype))
+            if self._need([*self._models, name]) > self.bound:
+                self._models.clear()
+                _give_back()
         self._models[name] = load(folder)
-        _give_back()
+        if self.bound is not None:
+            _give_back()
         return self._models[name]
 
     def bounded(self, settings: Settings) -> Settings:

@@ -20,8 +20,7 @@ from .errors import InputError
 from .expressions import Expression, check_expression, parse
 from .generative import CorrelationMap, GenerativeModel, correlation_map, edge_smoother
 from .images import ImageLike, load_image
-from .masks import areas as mask_areas
-from .masks import boxes, to_rle
+from .masks import areas, boxes, to_rle
 from .memory import Shelf
 from .proposals import Proposals, load_proposals
 from .segmentor import Segmentor, peak_points, point_grid
@@ -172,8 +171,7 @@ class EncodedImage:
             proposals = self.proposals(settings)
 
         def allowed() -> tuple[np.ndarray, list[int]]:
-            areas = torch.from_numpy(mask_areas(proposals.masks))
-            can = matching.eligible(areas, settings.largest, settings.min_area)
+            can = matching.eligible(torch.from_numpy(areas(proposals.masks)), settings.largest, settings.min_area)
             masks = proposals.masks if can.all() else proposals.masks[can.numpy()]
             return masks, can.nonzero()[:, 0].tolist()
 
