@@ -14,7 +14,7 @@ from refdiff.settings import Settings
 
 
 def test_the_floor_counts_two_operations_a_multiplication():
-    counter = OperationCounter()
+    counter, half = OperationCounter(), torch.bfloat16
     queries, keys = torch.randn(1, 2, 8, 16), torch.randn(1, 2, 32, 16)
     with torch.inference_mode():
         with counter("product"):
@@ -23,7 +23,11 @@ def test_the_floor_counts_two_operations_a_multiplication():
             torch.nn.functional.scaled_dot_product_attention(queries, keys, keys)
         with counter("attention"):
             torch.nn.functional.scaled_dot_product_attention(queries, keys, keys)
-    assert counter.operations == {"product": 2 * 3 * 5 * 7, "attention": 2 * 2 * (2 * 2 * 8 * 32 * 16)}
+        with counter("attention"):
+            torch.ones(2, 3, dtype=half) @ torch.ones(3, 4, dtype=half)
+    attention = {torch.float32: 2 * 2 * (2 * 2 * 8 * 32 * 16), half: 2 * 2 * 3 * 4}
+    assert counter.operations == {"product": {torch.float32: 2 * 3 * 5 * 7}, "attention": attention}
+    assert counter.seconds("attention", {torch.float32: 1.0, half: 2.0}) == attention[torch.float32] + 24
     assert matrix_product_rate(torch.device("cpu"), torch.float32, 64) > 0
 
 

@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 import torch
-from transformers import SamVisionConfig
-from transformers.models.sam.modeling_sam import SamVisionModel
+from transformers import SamConfig, SamVisionConfig
+from transformers.models.sam.modeling_sam import SamModel, SamVisionModel
 
 from conftest import ROOT, shapes
 from refdiff.bench.plain import plain_masks
 from refdiff.decoder import PointDecoder
 from refdiff.encoder import encode_pixels
 from refdiff.images import load_image
-from refdiff.segmentor import box_nms, mask_boxes, point_grid, stability_scores
+from refdiff.segmentor import Segmentor, box_nms, mask_boxes, point_grid, stability_scores
 
 
 def test_nms_agrees_with_the_plain_loop():
@@ -93,6 +93,24 @@ def test_the_encoder_answers_as_the_library(cache, monkeypatch):
             torch.nn.init.normal_(parameter, std=0.3)
         pixels = torch.randn(1, 3, 144, 144)
         assert torch.allclose(encode_pixels(encoder, pixels), encoder(pixels).last_hidden_state, atol=1e-5)
+
+
+@pytest.mark.parametrize("width", [32, 768])
+def test_half_precision_is_for_the_products_of_a_wide_encoder(width, tmp_path):
+    torch.manual_seed(0)
+    vision = {"image_size": 64, "hidden_size": width, "num_hidden_layers": 2, "num_attention_heads": 4, "mlp_dim": 64,
+              "window_size": 2, "global_attn_indexes": [1]}
+    model = SamModel(SamConfig(vision_config=vision))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    model.save_pretrained(tmp_path)
+    exact, half = (Segmentor.from_pretrained(tmp_path, dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
+    rounded = {name for name, weight in half.model.named_parameters() if not torch.equal(
+        weight.float(), exact.model.get_parameter(name))}
+    assert {name.split(".")[3] for name in rounded} == ({"attn", "mlp"} if width == 768 else set())
+    embedding = exact.encode(shapes())
+    apart = (half.encode(shapes()) - embedding).norm() / embedding.norm()
+    assert 0 < apart < 0.01 if rounded else apart == 0
 
 
 def test_masks_are_those_of_judging_every_pixel(model):

@@ -27,6 +27,7 @@ RIVAL = "rival_clip"  # the CLIP of Yu et al., only looked for when one of their
 # The files each part needs, as folders that must hold a config and safetensors, and files that must exist.
 _MODELS = {"diffusion": ("unet", "vae", "text_encoder"), "clip": ("",), "sam": ("",), RIVAL: ("",)}
 _FILES = {"diffusion": ("scheduler/scheduler_config.json",)}
+_WIDE = 768  # channels of SAM's image encoder from which half precision of its products is worth what it changes
 _TOKENIZERS = {"diffusion": "tokenizer", "clip": "", RIVAL: ""}
 # Full-precision safetensors and the small files; no pickles, no other frameworks, no half-precision twins.
 _PATTERNS = {
@@ -332,12 +333,18 @@ def load_clip(folder: str | Path, device: str | torch.device = "cpu", dtype: tor
 
 
 def load_sam(folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None):
-    """The SamModel of a folder, the blocks of its image encoder in `dtype`."""
+    """The SamModel of a folder in float32; in `dtype` the products of its image encoder, if that is as wide as ViT-B's.
+
+    Masks meet thresholds, so that any rounding changes which pass; it is accepted only where there is much to gain.
+    """
+    from transformers.models.sam.configuration_sam import SamConfig
     from transformers.models.sam.modeling_sam import SamModel
+
+    class Sam(SamModel):
+        _keep_in_fp32_modules_strict = ("shared_image_embedding", "prompt_encoder", "mask_decoder", "neck",
+                                        "layer_norm", "patch_embed", "pos_embed")
 
     folder = Path(folder)
     _check_part("sam", folder, folder.name)
-    model = _model(SamModel, folder, device, dtype)
-    for part in (model.shared_image_embedding, model.prompt_encoder, model.mask_decoder, model.vision_encoder.neck):
-        part.float()  # small, and their masks meet thresholds: half precision would change which pass
-    return model
+    vision = _quietly(SamConfig.from_pretrained, str(folder), local_files_only=True).vision_config
+    return _model(Sam, folder, device, dtype if vision.hidden_size >= _WIDE else torch.float32)

@@ -13,26 +13,21 @@ from .memory import CACHE, cached
 
 
 def encode_pixels(encoder, pixels: torch.Tensor) -> torch.Tensor:
-    """The embedding float32 [1, C, h, w] of pixels [1, 3, side, side] in the weights' dtype; `encoder` a transformers
-    `SamVisionEncoder`, its neck in float32. Sums over layers are kept in float32 too: in half precision their rounding
-    would decide which masks pass a threshold."""
-    cells = encoder.patch_embed(pixels)[0].float().contiguous()
+    """The embedding float32 [1, C, h, w] of pixels float32 [1, 3, side, side]; `encoder` a transformers
+    `SamVisionEncoder`, in float32 but for the products of its layers. Sums over layers are kept in float32 too: in half
+    precision their rounding would decide which masks pass a threshold."""
+    cells = encoder.patch_embed(pixels)[0].contiguous()
     if encoder.pos_embed is not None:
         cells += encoder.pos_embed[0]
     for layer in encoder.layers:
+        dtype = layer.attn.qkv.weight.dtype
         rows = layer.window_size or len(cells)
         for strip in cells.split(rows):  # windows see only each other, so that a row of them is done at a time
-            strip += _attended(layer.attn, _normed(layer.layer_norm1, strip), layer.window_size)
+            strip += _attended(layer.attn, layer.layer_norm1(strip).to(dtype), layer.window_size)
         width = layer.mlp.lin1.out_features * cells.element_size()
         for part in cells.flatten(0, 1).split(cached(cells[..., 0].numel(), width, cells.device)):
-            part += layer.mlp(_normed(layer.layer_norm2, part))
+            part += layer.mlp(layer.layer_norm2(part).to(dtype))
     return encoder.neck(cells[None])
-
-
-def _normed(norm: torch.nn.LayerNorm, cells: torch.Tensor) -> torch.Tensor:
-    """Of float32 cells, in the weights' dtype."""
-    normed = F.layer_norm(cells, norm.normalized_shape, norm.weight.float(), norm.bias.float(), norm.eps)
-    return normed.to(norm.weight.dtype)
 
 
 def _attended(attention, cells: torch.Tensor, window: int) -> torch.Tensor:

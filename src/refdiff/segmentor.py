@@ -59,11 +59,11 @@ class Segmentor:
         """What the encoder sees of uint8 [H, W, 3]: [1, 3, side, side], the longer side resized to SAM's, normalised,
         padded right and below."""
         height, width = self.inner(image.shape[:2])
-        like = self.model.vision_encoder.patch_embed.projection.weight
-        pixels = torch.from_numpy(image).to(like.device).permute(2, 0, 1)[None].float()
+        device = self.model.vision_encoder.patch_embed.projection.weight.device
+        pixels = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float()
         pixels = F.interpolate(pixels, size=(height, width), mode="bilinear", antialias=True)
-        mean, std = (torch.tensor(values, device=like.device)[:, None, None] for values in (MEAN, STD))
-        return F.pad((pixels - mean) / std, (0, self.side - width, 0, self.side - height)).to(like.dtype)
+        mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (MEAN, STD))
+        return F.pad((pixels - mean) / std, (0, self.side - width, 0, self.side - height))
 
     def generate(self, image: ImageLike, settings: Settings) -> ScoredMasks:
         """Masks of everything in the picture; none when nothing passes the filters."""

@@ -3,34 +3,49 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+from torch.utils.flop_counter import FlopCounterMode, flop_registry, sdpa_flop_count
 
 
 class OperationCounter:
-    """Sums floating-point operations per stage in `operations`; takes a `Stopwatch`'s place.
+    """Sums floating-point operations per stage and dtype in `operations`; takes a `Stopwatch`'s place.
 
     Matrix products, convolutions and attention count, two operations a multiplication and addition; what only moves
     or compares numbers does not.
     """
 
     def __init__(self):
-        self.operations: dict[str, int] = defaultdict(int)
+        self.operations: dict[str, Counter[torch.dtype]] = defaultdict(Counter)
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
+        noted = {operator: _noting(self.operations[stage], formula) for operator, formula in _FORMULAS.items()}
+        with FlopCounterMode(display=False, custom_mapping=noted):
             yield
-        self.operations[stage] += counter.get_total_flops()
+
+    def seconds(self, stage: str, rates: dict[torch.dtype, float]) -> float:
+        """The floor of a stage, from operations a second of each dtype."""
+        return sum(count / rates[dtype] for dtype, count in self.operations[stage].items())
 
 
 # The library counts every kernel of attention but the CPU's.
-_CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu:
-                  lambda query, key, value, *_, out_shape=None, **__: sdpa_flop_count(query, key, value)}
+_FORMULAS = flop_registry | {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda query, key, value, *_,
+                             **__: sdpa_flop_count(query.shape, key.shape, value.shape)}
+
+
+def _noting(operations: Counter[torch.dtype], formula: Callable[..., int]) -> Callable[..., int]:
+    """The formula, which also adds what it counts to the dtype of the operator's first tensor."""
+    def count(*arguments, **options) -> int:
+        counted = formula(*arguments, **options)
+        operations[arguments[0].dtype] += counted
+        return counted
+
+    count._get_raw = True  # tensors, not only their shapes
+    return count
 
 
 @torch.inference_mode()

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import torch
 from PIL import Image
 
 from ..images import load_image
@@ -30,34 +31,35 @@ def measure(model: RefDiff, picture: Path, counts: Sequence[int], rounds: int,
     """Seconds, ready for JSON: medians of `rounds`, ratios the medians of the rounds' own ratios.
 
     A round runs the plain way for one expression (it shares nothing, so k expressions take k times that) and refdiff
-    for each of `counts` expressions, both from the picture's file to the masks' files.
+    for each of `counts` expressions, both from the picture's file to the masks' files. The plain way is in float32,
+    as released; half precision is one of refdiff's means.
     """
+    plain = in_float32(model)
     texts = {count: [EXPRESSIONS[i % len(EXPRESSIONS)] for i in range(count)] for count in counts}
-    operations: dict[int, dict[str, int]] = {}
+    counters = {count: OperationCounter() for count in counts}
     for count in counts:
         show(f"counting the arithmetic of {count} expressions")
-        counter = OperationCounter()
-        results = refdiff_way(model, picture, texts[count], counter)
-        operations[count] = counter.operations
+        results = refdiff_way(model, picture, texts[count], counters[count])
     taken: list[dict[str | int, float]] = []
     stages: dict[int, list[dict[str, float]]] = {count: [] for count in counts}
-    rates = []
+    rates: list[dict[torch.dtype, float]] = []
     for number in range(rounds):
         show(f"round {number + 1} of {rounds}")
-        rates.append(matrix_product_rate(model.device, model.dtype))
-        seconds = {"plain": _seconds(model, lambda n=number: plain_way(model, picture, EXPRESSIONS[n % 16]))}
+        rates.append({dtype: matrix_product_rate(model.device, dtype) for dtype in {torch.float32, model.dtype}})
+        seconds = {"plain": _seconds(model, lambda n=number: plain_way(plain, picture, EXPRESSIONS[n % 16]))}
         for count in counts:
             watch = Stopwatch(model.device)
             seconds[count] = _seconds(model, lambda c=count, w=watch: refdiff_way(model, picture, texts[c], w))
             stages[count].append(watch.milliseconds)
         taken.append(seconds)
-    rate = median(rates)
+    rate = {dtype: median(each[dtype] for each in rates) for dtype in rates[0]}
     height, width = results[0].mask.shape
     report = {
         "picture": [width, height], "proposals": len(results[0].candidates), "rounds": rounds,
-        "operations_per_second": rate, "plain_seconds": median(each["plain"] for each in taken), "counts": {}}
+        "operations_per_second": {str(dtype).removeprefix("torch."): each for dtype, each in rate.items()},
+        "plain_seconds": median(each["plain"] for each in taken), "counts": {}}
     for count in counts:
-        floors = {stage: operations[count].get(stage, 0) / rate for stage in STAGES}
+        floors = {stage: counters[count].seconds(stage, rate) for stage in STAGES}
         report["counts"][count] = {
             "seconds": median(each[count] for each in taken),
             "floor_seconds": sum(floors.values()),
@@ -66,6 +68,13 @@ def measure(model: RefDiff, picture: Path, counts: Sequence[int], rounds: int,
             "stages": {stage: {"seconds": median(each.get(stage, 0.0) for each in stages[count]) / 1000,
                                "floor_seconds": floors[stage]} for stage in STAGES}}
     return report
+
+
+def in_float32(model: RefDiff) -> RefDiff:
+    """The model as the plain way runs it: in float32, without a bound on memory."""
+    if model.dtype == torch.float32 and model.memory is None:
+        return model
+    return RefDiff(model.bundle, model.device, torch.float32, model.settings)
 
 
 def refdiff_way(model: RefDiff, picture: Path, texts: Sequence[str],

@@ -11,16 +11,17 @@ from pathlib import Path
 import torch
 
 from ..pipeline import RefDiff
-from .measure import EXPRESSIONS, plain_way, refdiff_way
+from .measure import EXPRESSIONS, in_float32, plain_way, refdiff_way
 
 
 def peak_memory(model: RefDiff, picture: Path, count: int | None) -> float:
     """GB (10^9 bytes) at the most while `count` expressions are answered within the model's bound, or one the plain
-    way, which knows no bound, where `count` is None.
+    way where `count` is None.
 
     Of the process where the model is on the CPU, libraries included; else of what was allocated on the device.
     """
-    copy = RefDiff(model.bundle, model.device, model.dtype, model.settings, None if count is None else model.memory)
+    run = model if count is not None else in_float32(model)
+    copy = RefDiff(run.bundle, run.device, run.dtype, run.settings, run.memory)  # with no model loaded
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_peak, copy, picture, count, torch.get_num_threads()).result()
 

@@ -48,12 +48,13 @@ def table(report: dict[str, Any]) -> str:
     lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
     lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
     width, height = report["picture"]
+    rates = ", ".join(f"{rate / 1e9:.0f} ({dtype})" for dtype, rate in report["operations_per_second"].items())
     bound = f", at most {report['memory_bound_gb']:g} GB" if report["memory_bound_gb"] else ""
     return "\n".join([
         f"{report['model']}, {report['dtype']}, {report['image_size']} px{bound}; a picture of {width}x{height}, "
         f"{report['proposals']} proposals that can win; medians of {report['rounds']}",
         f"{report['device']}, {report['threads']} threads, torch {report['torch']}, "
-        f"{report['operations_per_second'] / 1e9:.0f} billion operations/s in matrix products", "", *lines])
+        f"{rates} billion operations/s in matrix products", "", *lines])
 
 
 def device_name(device: torch.device) -> str:
