@@ -116,8 +116,8 @@ class DiscriminativeModel:
             pixels = F.interpolate(pixels, size=[max(self.patch, extent) for extent in pixels.shape[-2:]],
                                    mode="bilinear")
         hidden, rows, columns = self.embedded(self._normalise(pixels))
-        inside = F.interpolate(torch.from_numpy(masks)[:, None].float(), size=(rows, columns))[:, 0].flatten(1) > 0
-        inside = inside.to(hidden.device)
+        inside = torch.from_numpy(masks).view(torch.uint8)[:, None]
+        inside = F.interpolate(inside, size=(rows, columns)).bool().flatten(1).to(hidden.device)
         tokens, grid = hidden[:, :1].expand(-1, len(masks), -1), hidden[:, 1:]
         *layers, last = self._used(settings)
         for layer in layers:

@@ -241,10 +241,7 @@ class EncodedImage:
         with self.watch("matching"):
             generative = None
             if variant != "ds":
-                # Variant g makes masks anew for each expression; candidates are kept, and so are they as numbers.
-                numbers = masks if variant == "g" else self.once(
-                    ("numbers", id(masks)), lambda: torch.from_numpy(masks).float())
-                generative = matching.GENERATIVE_RULES[settings.generative_rule](correlation, numbers)
+                generative = matching.GENERATIVE_RULES[settings.generative_rule](correlation, masks)
             if variant == "full":
                 scores = matching.fuse(generative, discriminative, settings.alpha)
             else:
