@@ -27,7 +27,6 @@ RIVAL = "rival_clip"  # the CLIP of Yu et al., only looked for when one of their
 # The files each part needs, as folders that must hold a config and safetensors, and files that must exist.
 _MODELS = {"diffusion": ("unet", "vae", "text_encoder"), "clip": ("",), "sam": ("",), RIVAL: ("",)}
 _FILES = {"diffusion": ("scheduler/scheduler_config.json",)}
-_WIDE = 768  # channels of SAM's image encoder from which half precision of its products is worth what it changes
 _TOKENIZERS = {"diffusion": "tokenizer", "clip": "", RIVAL: ""}
 # Full-precision safetensors and the small files; no pickles, no other frameworks, no half-precision twins.
 _PATTERNS = {
@@ -330,6 +329,9 @@ def load_clip(folder: str | Path, device: str | torch.device = "cpu", dtype: tor
     folder = Path(folder)
     _check_part("clip", folder, folder.name)
     return _model(CLIPModel, folder, device, dtype), load_tokenizer(folder)
+
+
+_WIDE = 768  # channels of SAM's image encoder from which half precision of its products is worth what it changes
 
 
 def load_sam(folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None):

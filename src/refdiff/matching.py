@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .masks import areas
-
 
 def generative_scores(correlation: torch.Tensor | np.ndarray, masks: torch.Tensor | np.ndarray) -> torch.Tensor:
     """Eq. 9: mean of c [H, W] inside each mask (bool [N, H, W]) minus its mean outside; float32 [N].
@@ -37,8 +35,10 @@ def _means(correlation, masks) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor
     c = torch.as_tensor(correlation).float().flatten()
     m = torch.as_tensor(masks).flatten(1)
     numbers = torch.empty_like(c)  # of one mask, which a cache holds; of all of them it does not
-    total = torch.stack([numbers.copy_(each) @ c for each in m])
-    area = torch.from_numpy(areas(m.numpy())).float()
+    area, total = c.new_empty(2, len(m))
+    for i, each in enumerate(m):
+        numbers.copy_(each)
+        area[i], total[i] = numbers.sum(), numbers @ c
     inside = total / (area + 1e-6)
     outside = (c.sum() - total) / (c.numel() - area + 1e-6)
     return inside, outside, area / c.numel()
@@ -49,14 +49,14 @@ def fuse(generative: torch.Tensor, discriminative: torch.Tensor, alpha: float) -
     return alpha * torch.as_tensor(generative) + (1 - alpha) * torch.as_tensor(discriminative)
 
 
-def eligible(area: torch.Tensor, largest: int = 0, min_area: int = 0) -> torch.Tensor:
-    """Which masks can win Eq. 2, bool [N]: the `largest` (0: all) of more than `min_area` px; `area` in px [N].
+def eligible(areas: torch.Tensor, largest: int = 0, min_area: int = 0) -> torch.Tensor:
+    """Which masks can win Eq. 2, bool [N]: the `largest` (0: all) of more than `min_area` px; `areas` in px [N].
 
     Where that leaves none, every mask can win.
     """
-    allowed = area > min_area
-    if largest and len(area) > largest:
-        order = torch.argsort(area, descending=True, stable=True)[:largest]
+    allowed = areas > min_area
+    if largest and len(areas) > largest:
+        order = torch.argsort(areas, descending=True, stable=True)[:largest]
         allowed &= torch.zeros_like(allowed).index_fill(0, order, True)
     return allowed if allowed.any() else torch.ones_like(allowed)
 
