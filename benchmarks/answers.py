@@ -1,6 +1,6 @@
 """Whether refdiff gives the plain way's answers: one expression of each of the benchmark's scenes, both ways.
 
-    python benchmarks/answers.py [--pictures 200] [--preset official]
+    python benchmarks/answers.py [--pictures 200] [--preset official] [--device cuda]
 
 An answer is the same when the two masks' IoU is above 0.9 (float32: almost always all pixels are).
 """
@@ -21,10 +21,10 @@ from refdiff.images import load_image
 from refdiff.masks import iou_matrix
 
 
-def compare(pictures: int, preset: str | None) -> str:
+def compare(pictures: int, preset: str | None, device: str) -> str:
     data = Path(__file__).parent / "scenes"
     groups = chain.from_iterable(open_dataset(data, split).pictures() for split in ("val", "testA", "testB"))
-    models = {dtype: RefDiff.from_pretrained("mini", dtype=dtype, preset=preset)
+    models = {dtype: RefDiff.from_pretrained("mini", device, dtype, preset)
               for dtype in (torch.float32, torch.bfloat16)}
     overlaps = {dtype: [] for dtype in models}
     differences = {dtype: [] for dtype in models}
@@ -46,5 +46,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=int, default=200)
     parser.add_argument("--preset", choices=("paper", "official"))
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
-    print(compare(options.pictures, options.preset))
+    print(compare(options.pictures, options.preset, options.device))

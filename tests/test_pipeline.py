@@ -2,9 +2,10 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from conftest import ROOT, shapes
-from refdiff import InputError
+from refdiff import InputError, RefDiff
 from refdiff.masks import from_rle, iou_matrix
 from refdiff.matching import between_class_scores, fuse, generative_scores
 from refdiff.proposals import Proposals
@@ -104,3 +105,14 @@ def test_the_main_job(model):
     answers = model.encode(ROOT / "examples" / "scene.png").segment(list(meant))
     for answer, thing in zip(answers, meant.values(), strict=True):
         assert iou_matrix(answer.mask[None], from_rle(thing["segmentation"])[None])[0, 0] > 0.7, answer.expression.text
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+def test_a_gpu_gives_the_processors_answers(model):
+    texts, picture = ["the cat on the left", "the guitar"], ROOT / "examples" / "scene.png"
+    here = model.encode(picture)
+    for dtype in (torch.float32, torch.float16):
+        there = RefDiff.from_pretrained("mini", "cuda", dtype).encode(picture)
+        for own, other in zip(here.segment(texts), there.segment(texts), strict=True):
+            assert iou_matrix(own.mask[None], other.mask[None])[0, 0] > 0.95
+        assert np.abs(here.correlation_maps(texts)[0] - there.correlation_maps(texts)[0]).max() < 0.05

@@ -9,7 +9,7 @@ from refdiff.bench.plain import plain_masks
 from refdiff.decoder import PointDecoder
 from refdiff.encoder import encode_pixels
 from refdiff.images import load_image
-from refdiff.segmentor import Segmentor, box_nms, mask_boxes, point_grid, stability_scores
+from refdiff.segmentor import Segmentor, _judged, _judged_at_once, box_nms, mask_boxes, point_grid, stability_scores
 
 
 def test_nms_agrees_with_the_plain_loop():
@@ -83,7 +83,6 @@ def test_nothing_passing_the_filters_gives_no_masks(model):
 def test_the_encoder_answers_as_the_library(cache, monkeypatch):
     """Windows that overhang the picture, relative places, both however the work is cut up."""
     monkeypatch.setattr("refdiff.memory.CACHE", cache)
-    monkeypatch.setattr("refdiff.encoder.CACHE", cache)
     torch.manual_seed(0)
     encoder = SamVisionModel(SamVisionConfig(
         image_size=144, patch_size=16, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, mlp_dim=64,
@@ -119,3 +118,16 @@ def test_masks_are_those_of_judging_every_pixel(model):
     image = load_image(ROOT / "examples" / "scene.png")[::2, ::2]
     plain = plain_masks(model.segmentor, image, settings)
     assert np.array_equal(model.segmentor.generate(image, settings).masks, plain) and len(plain) > 3
+
+
+@torch.inference_mode()
+def test_masks_judged_at_once_are_as_judged_one_by_one(model):
+    segmentor, image = model.segmentor, load_image(ROOT / "examples" / "scene.png")[::2, ::2]
+    embedding = segmentor.encode(image)
+    points = torch.from_numpy(point_grid(5)).float() * segmentor.side
+    logits, _ = PointDecoder(segmentor.model, embedding)(points, 0.0)
+    enlarge = segmentor._enlarger(embedding, image.shape[:2])
+    one_by_one = _judged(logits, enlarge, model.settings)
+    assert 3 < len(one_by_one[0]) < len(logits)
+    for own, other in zip(one_by_one, _judged_at_once(logits, enlarge, model.settings), strict=True):
+        assert torch.allclose(own, other)

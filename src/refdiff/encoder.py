@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from .memory import CACHE, cached
+from .memory import cached
 
 
 def encode_pixels(encoder, pixels: torch.Tensor) -> torch.Tensor:
@@ -21,8 +21,11 @@ def encode_pixels(encoder, pixels: torch.Tensor) -> torch.Tensor:
         cells += encoder.pos_embed[0]
     for layer in encoder.layers:
         dtype = layer.attn.qkv.weight.dtype
-        rows = layer.window_size or len(cells)
-        for strip in cells.split(rows):  # windows see only each other, so that a row of them is done at a time
+        rows = len(cells)
+        if layer.window_size:  # windows see only each other, so that few rows of them are done at a time
+            width = layer.window_size * cells.shape[1] * layer.attn.qkv.out_features * dtype.itemsize
+            rows = layer.window_size * cached(rows, width, cells.device)
+        for strip in cells.split(rows):
             strip += _attended(layer.attn, layer.layer_norm1(strip).to(dtype), layer.window_size)
         width = layer.mlp.lin1.out_features * cells.element_size()
         for part in cells.flatten(0, 1).split(cached(cells[..., 0].numel(), width, cells.device)):
@@ -31,18 +34,18 @@ def encode_pixels(encoder, pixels: torch.Tensor) -> torch.Tensor:
 
 
 def _attended(attention, cells: torch.Tensor, window: int) -> torch.Tensor:
-    """Self-attention of cells [h, w, C] among all of them, or within the windows of a strip at most `window` high."""
+    """Self-attention of cells [h, w, C] among all of them, or within windows of `window` by `window`."""
     height, width = cells.shape[:2]
     projected, heads = attention.qkv(cells), attention.num_attention_heads
-    side, count = (height, width), 1
+    side, down, across = (height, width), 1, 1
     if window:  # cells beyond the picture are zeros to the library; projected, they are the bias
-        side, count = (window, window), -(-width // window)
-        padded = attention.qkv.bias.expand(window, count * window, -1).contiguous()
+        side, down, across = (window, window), -(-height // window), -(-width // window)
+        padded = attention.qkv.bias.expand(down * window, across * window, -1).contiguous()
         padded[:height, :width] = projected
-        projected = padded.view(window, count, window, -1).transpose(0, 1)
-    query, key, value = projected.reshape(count, side[0] * side[1], 3, heads, -1).permute(2, 0, 3, 1, 4)
+        projected = padded.view(down, window, across, window, -1).transpose(1, 2)
+    query, key, value = projected.reshape(down * across, side[0] * side[1], 3, heads, -1).permute(2, 0, 3, 1, 4)
     mixed = _softmax_attention(attention, query, key, value, side).transpose(1, 2).flatten(2)
-    mixed = mixed.view(count, *side, -1).transpose(0, 1).reshape(side[0], count * side[1], -1)
+    mixed = mixed.view(down, across, *side, -1).transpose(1, 2).reshape(down * side[0], across * side[1], -1)
     return attention.proj(mixed[:height, :width].contiguous())  # else the library multiplies row by row
 
 
@@ -52,7 +55,7 @@ def _softmax_attention(attention, query: torch.Tensor, key: torch.Tensor, value:
     if not attention.use_rel_pos:
         return F.scaled_dot_product_attention(query, key, value)
     tables = torch.cat([attention.rel_pos_h.flip(0), attention.rel_pos_w.flip(0)]).T.to(query)
-    heads = max(1, min(query.shape[1], int(CACHE / (query.shape[2] ** 2 * query.element_size()))))
+    heads = cached(query.shape[1], query.shape[2] ** 2 * query.element_size(), query.device)
     biases = query.new_empty(len(query), heads, *side, *side)  # once: fresh memory costs more than what it is for
     mixed = []
     for part in zip(*(each.split(heads, dim=1) for each in (query, key, value)), strict=True):

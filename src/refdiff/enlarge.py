@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from math import prod
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+
+_AT_ONCE = 50_000_000  # px of whole masks that are computed at once
 
 
 class Enlarger:
@@ -17,6 +22,11 @@ class Enlarger:
     def __init__(self, low: int, side: int, inner: tuple[int, int], size: tuple[int, int], device: torch.device):
         self.size = size
         self.rows, self.columns = (_Axis(low, side, *extents, device) for extents in zip(inner, size, strict=True))
+
+    def whole(self, logits: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Values float32 [n, H, W] of logits [N, low, low], some masks at a time."""
+        for part in logits.split(max(1, _AT_ONCE // prod(self.size))):
+            yield self.rows.matrix @ part @ self.columns.matrix.T
 
     def window(self, logits: torch.Tensor, box: np.ndarray) -> tuple[int, int, torch.Tensor]:
         """(top, left, values float32 [h, w]): all pixels that low-resolution cells of `box` (left, top, right,

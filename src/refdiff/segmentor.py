@@ -80,11 +80,12 @@ class Segmentor:
         height, width = self.inner(size)
         points = torch.from_numpy(points.astype(np.float32)) * torch.tensor([width, height])
         decode = PointDecoder(self.model, embedding)
+        judged = _judged if embedding.device.type == "cpu" else _judged_at_once
         judge = self._enlarger(embedding, tuple(round(extent * min(1, _JUDGED_SIDE / max(size))) for extent in size))
         found: list[tuple[torch.Tensor, ...]] = []
         for part in points.to(embedding.device).split(settings.points_per_batch):
             logits, rated = decode(part, settings.iou_threshold)
-            good, stability, boxes = _judged(logits, judge, settings)
+            good, stability, boxes = judged(logits, judge, settings)
             found.append((logits[good], rated[good], stability, boxes))
         logits, rated, stability, boxes = (torch.cat(parts) for parts in zip(*found, strict=True))
         order = box_nms(boxes, rated, settings.nms_threshold)
@@ -105,11 +106,13 @@ class Segmentor:
 
     def _paint(self, logits: torch.Tensor, enlarge: Enlarger) -> np.ndarray:
         """Low-resolution logits [N, h, w] -> masks bool [N, H, W]."""
+        if logits.device.type != "cpu":
+            return torch.cat([(values > 0).cpu() for values in enlarge.whole(logits)]).numpy()
         masks = np.zeros((len(logits), *enlarge.size), bool)
         for mask, each, box in zip(masks, logits, mask_boxes(logits > 0).int().tolist(), strict=True):
             top, left, values = enlarge.window(each, box)
             height, width = values.shape
-            mask[top : top + height, left : left + width] = (values > 0).cpu().numpy()
+            mask[top : top + height, left : left + width] = (values > 0).numpy()
         return masks
 
 
@@ -120,7 +123,7 @@ def _judged(logits: torch.Tensor, enlarge: Enlarger,
     offset, good, stability, boxes = settings.stability_offset, [], [], []
     for i, box in enumerate(mask_boxes(logits > -offset).int().tolist()):
         top, left, values = enlarge.window(logits[i], box)
-        values = values.cpu().numpy()  # many small steps: there they cost the least
+        values = values.numpy()  # many small steps: there they cost the least
         stable = np.count_nonzero(values > offset) / max(np.count_nonzero(values > -offset), 1)
         if stable < settings.stability_threshold:
             continue
@@ -130,9 +133,18 @@ def _judged(logits: torch.Tensor, enlarge: Enlarger,
             good.append(i)
             stability.append(stable)
             boxes.append((left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1))
-    device = logits.device
-    return (torch.tensor(good, dtype=torch.long, device=device), torch.tensor(stability, device=device),
-            torch.tensor(np.array(boxes, np.float32).reshape(-1, 4), device=device))
+    return (torch.tensor(good, dtype=torch.long), torch.tensor(stability, dtype=torch.float32),
+            torch.tensor(np.array(boxes, np.float32).reshape(-1, 4)))
+
+
+def _judged_at_once(logits: torch.Tensor, enlarge: Enlarger,
+                    settings: Settings) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The same where every step must be started on a device and waited for: whole masks, many at a time."""
+    parts = [(stability_scores(values, settings.stability_offset), mask_boxes(values > 0))
+             for values in enlarge.whole(logits)]
+    stability, boxes = (torch.cat(each) for each in zip(*parts, strict=True))
+    good = (stability >= settings.stability_threshold) & (boxes[:, 2] > boxes[:, 0])
+    return good.nonzero()[:, 0], stability[good], boxes[good]
 
 
 def point_grid(per_side: int) -> np.ndarray:
