@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from .attention import Attention
 from .errors import BundleError, RefDiffError
 from .settings import PRESETS, Settings
 
@@ -313,7 +314,12 @@ def load_diffusion_part(folder: str | Path, name: str, device: str | torch.devic
     else:
         from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL as Kind
     # Convolutions over channels that lie side by side are a tenth to a third faster.
-    return _model(Kind, place, device, dtype).to(memory_format=torch.channels_last)
+    model = _model(Kind, place, device, dtype).to(memory_format=torch.channels_last)
+    if name == "unet":
+        blocks = ("attn1.processor", "attn2.processor")
+        model.set_attn_processor({key: Attention() if key.endswith(blocks) else own
+                                  for key, own in model.attn_processors.items()})
+    return model
 
 
 def load_tokenizer(folder: Path):

@@ -26,6 +26,7 @@ class PointDecoder:
         dense = model.prompt_encoder.no_mask_embed.weight
         self.position = cells(model.get_image_wide_positional_embeddings().to(embedding.dtype))
         self.image = cells(embedding) + dense  # [n, C]
+        self.room = self.image.new_empty(self._parts(64)[0].stop, *self.image.shape)
         first = self.decoder.transformer.layers[0]
         placed = self.image + self.position
         self.key = _heads(first.cross_attn_token_to_image, first.cross_attn_token_to_image.k_proj(placed))
@@ -97,10 +98,13 @@ class PointDecoder:
                 scores = torch.einsum("pthd,nhd->phtn", key[part], self.query)
             else:
                 before = cells[number]
-                scores = torch.baddbmm(offset[part, :, None], folded[part], (before + self.position).mT)
+                placed = torch.add(before, self.position, out=self.room[: len(before)])
+                scores = torch.baddbmm(offset[part, :, None], folded[part], placed.mT)
                 scores = scores.unflatten(1, (key.shape[2], -1))
-            told.append(layer.layer_norm4(torch.baddbmm(before, scores.softmax(2).flatten(1, 2).mT, out[part])))
-            mixed.append((query[part] @ (told[-1] + self.position).mT).softmax(-1) @ told[-1])
+            more = torch.baddbmm(before, scores.softmax(2).flatten(1, 2).mT, out[part], out=self.room[: len(before)])
+            told.append(layer.layer_norm4(more))
+            placed = torch.add(told[-1], self.position, out=self.room[: len(before)])
+            mixed.append((query[part] @ placed.mT).softmax(-1) @ told[-1])
         return told, torch.cat(mixed)
 
     def _brushes(self, tokens: torch.Tensor) -> torch.Tensor:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from .attention import attend
 from .errors import InputError
 from .expressions import Direction, Expression, parse
 from .images import ImageLike, load_image
@@ -261,6 +262,6 @@ def _masked_block(layer, tokens: torch.Tensor, grid: torch.Tensor, inside: torch
     tokens = tokens + layer.mlp(layer.layer_norm2(tokens))
     if not alone:
         query = split(attention.q_proj(normed))
-        grid = grid + join(F.scaled_dot_product_attention(query, key, value, scale=attention.scale))
+        grid = grid + join(attend(query, key, value, attention.scale))
         grid = grid + layer.mlp(layer.layer_norm2(grid))
     return tokens, grid

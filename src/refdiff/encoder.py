@@ -7,8 +7,8 @@ ViT-H's size. Here only real cells are projected, and what lies between two prod
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 
+from .attention import attend
 from .memory import cached
 
 
@@ -53,23 +53,29 @@ def _softmax_attention(attention, query: torch.Tensor, key: torch.Tensor, value:
                        side: tuple[int, int]) -> torch.Tensor:
     """[B, H, n, d] of queries, keys and values [B, H, n, d], with the biases of relative places where SAM has them."""
     if not attention.use_rel_pos:
-        return F.scaled_dot_product_attention(query, key, value)
+        return attend(query, key, value, attention.scale)
     tables = torch.cat([attention.rel_pos_h.flip(0), attention.rel_pos_w.flip(0)]).T.to(query)
-    heads = cached(query.shape[1], query.shape[2] ** 2 * query.element_size(), query.device)
-    biases = query.new_empty(len(query), heads, *side, *side)  # once: fresh memory costs more than what it is for
-    mixed = []
-    for part in zip(*(each.split(heads, dim=1) for each in (query, key, value)), strict=True):
-        answers = (part[0].flatten(0, 2) @ tables).view(*part[0].shape[:2], *side, -1)
-        down, across = answers.split([len(attention.rel_pos_h), len(attention.rel_pos_w)], dim=-1)
-        bias = torch.add(_by_place(down, 2, side[0])[..., None], _by_place(across, 3, side[1])[..., None, :],
-                         out=biases[:, : part[0].shape[1]])
-        mixed.append(F.scaled_dot_product_attention(*part, attn_mask=bias.flatten(4).flatten(2, 3)))
-    return torch.cat(mixed, dim=1)
+    each = len(query) * side[1] * query.shape[2] * query.element_size()  # biases of a row of cells, of one head
+    rows = cached(side[0], each, query.device)
+    heads = cached(query.shape[1], rows * each, query.device)
+    biases = query.new_empty(len(query), heads, rows, side[1], *side)  # once: fresh memory costs more
+    mixed = torch.empty_like(query)
+    for head in range(0, query.shape[1], heads):
+        for row in range(0, side[0], rows):
+            part = slice(None), slice(head, head + heads), slice(row * side[1], (row + rows) * side[1])
+            answers = (query[part].flatten(0, 2) @ tables).view(*query[part].shape[:2], -1, side[1], tables.shape[1])
+            down, across = answers.split([len(attention.rel_pos_h), len(attention.rel_pos_w)], dim=-1)
+            down, across = _by_place(down, 2, side[0], row), _by_place(across, 3, side[1])
+            bias = torch.add(down[..., None], across[..., None, :], out=biases[:, : down.shape[1], : down.shape[2]])
+            mixed[part] = attend(query[part], key[part[:2]], value[part[:2]], attention.scale,
+                                 bias.flatten(4).flatten(2, 3))
+    return mixed
 
 
-def _by_place(answers: torch.Tensor, axis: int, extent: int) -> torch.Tensor:
-    """Answers [B, h, y, x, 2 * extent - 1] to all distances, the greatest below first, seen from each cell's own place
-    along `axis`: [B, h, y, x, extent] to the cells of its row or column in order."""
+def _by_place(answers: torch.Tensor, axis: int, extent: int, first: int = 0) -> torch.Tensor:
+    """Answers [B, H, y, x, 2 * extent - 1] to all distances, the greatest below first, seen from each cell's own place
+    along `axis`, the `first` and on: [B, H, y, x, extent] to the cells of its row or column in order."""
     strides = list(answers.stride())
     strides[axis] -= 1
-    return answers.as_strided((*answers.shape[:-1], extent), strides, answers.storage_offset() + extent - 1)
+    start = answers.storage_offset() + extent - 1 - first
+    return answers.as_strided((*answers.shape[:-1], extent), strides, start)

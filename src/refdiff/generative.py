@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from .attention import attend, heads, output
 from .edges import EdgeSmoother
 from .errors import BundleError
 from .expressions import Expression, parse, release_token, root_tokens
@@ -47,23 +48,21 @@ class _Reader:
         self.map: torch.Tensor | None = None
 
     def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None, **_):
-        batch, pixels, _channels = hidden_states.shape
         queries, keys = attn.to_q(hidden_states), attn.to_k(encoder_hidden_states)
-        split = lambda x: x.view(batch, -1, attn.heads, x.shape[-1] // attn.heads).transpose(1, 2)  # noqa: E731
         weights = None
         if self.softmax:
-            weights = ((split(queries).float() @ split(keys).float().transpose(-1, -2)) * attn.scale).softmax(-1)
+            weights = ((heads(attn, queries).float() @ heads(attn, keys).float().mT) * attn.scale).softmax(-1)
             self.map = weights.mean(1)
         else:  # the mean of the heads' dot products is the whole dot product over their number
             self.map = (queries.float() @ keys.float().transpose(-1, -2)) * (attn.scale / attn.heads)
         if self.last:
             raise _Done
-        values = split(attn.to_v(encoder_hidden_states))
+        values = heads(attn, attn.to_v(encoder_hidden_states))
         if weights is None:
-            mixed = F.scaled_dot_product_attention(split(queries), split(keys), values, scale=attn.scale)
+            mixed = attend(heads(attn, queries), heads(attn, keys), values, attn.scale)
         else:
             mixed = weights.to(values.dtype) @ values
-        return attn.to_out[1](attn.to_out[0](mixed.transpose(1, 2).reshape(batch, pixels, -1)))
+        return output(attn, mixed)
 
 
 class _Once:
