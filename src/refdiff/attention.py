@@ -17,19 +17,23 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: f
     [B, H, n, m]. By products scores are rounded to the dtype, which doubles the rounding error of the whole."""
     if query.device.type != "cpu" or query.dtype == torch.float32:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scale)
-    pairs, (rows, columns) = query.shape[:2], (query.shape[2], key.shape[2])
-    queries, keys, values = (x.flatten(0, 1) for x in (query * scale, key.mT, value))
+    pairs, columns = query.shape[:2], key.shape[2]
+    queries, keys, values = (x.flatten(0, 1) for x in (query * scale, key, value))
     each = 2 * columns * query.element_size()  # scores and weights
-    some, many = cached(rows, each, query.device), cached(len(queries), each * rows, query.device)
+    rows = cached(queries.shape[1], each, query.device)
+    many = cached(len(queries), each * rows, query.device)
+    room = query.new_empty(2, many, rows, columns)  # once: fresh memory costs more than what it is for
     mixed = torch.empty_like(queries)
     for pair in range(0, len(queries), many):
-        for row in range(0, rows, some):
-            part = slice(pair, pair + many), slice(row, row + some)
+        key, value = keys[pair : pair + many].mT, values[pair : pair + many]
+        for row in range(0, queries.shape[1], rows):
+            part = slice(pair, pair + many), slice(row, row + rows)
+            scores, weights = room[:, : len(value), : mixed[part].shape[1]]
             if bias is None:
-                scores = queries[part] @ keys[part[0]]
+                torch.bmm(queries[part], key, out=scores)
             else:
-                scores = torch.baddbmm(bias.flatten(0, 1)[part], queries[part], keys[part[0]])
-            mixed[part] = scores.softmax(-1) @ values[part[0]]
+                torch.baddbmm(bias.flatten(0, 1)[part], queries[part], key, out=scores)
+            torch.bmm(torch.softmax(scores, -1, out=weights), value, out=mixed[part])
     return mixed.unflatten(0, pairs)
 
 

@@ -26,7 +26,6 @@ class PointDecoder:
         dense = model.prompt_encoder.no_mask_embed.weight
         self.position = cells(model.get_image_wide_positional_embeddings().to(embedding.dtype))
         self.image = cells(embedding) + dense  # [n, C]
-        self.room = self.image.new_empty(self._parts(64)[0].stop, *self.image.shape)
         first = self.decoder.transformer.layers[0]
         placed = self.image + self.position
         self.key = _heads(first.cross_attn_token_to_image, first.cross_attn_token_to_image.k_proj(placed))
@@ -56,7 +55,7 @@ class PointDecoder:
         transformer, layers = self.decoder.transformer, self.decoder.transformer.layers
         tokens = layers[0].layer_norm1(_self_attended(layers[0], prompts, prompts))
         looked = self._first_look(layers[0].cross_attn_token_to_image, tokens + prompts)
-        cells = None
+        cells, room = None, self.image.new_empty(self._parts(len(prompts))[0].stop, *self.image.shape)
         for layer, following in zip(layers, [*layers[1:], None], strict=True):
             tokens = layer.layer_norm2(tokens + looked)
             tokens = layer.layer_norm3(tokens + layer.mlp(tokens))
@@ -66,7 +65,7 @@ class PointDecoder:
                 reader = following.cross_attn_token_to_image
             # q (W x + b) = (q W) x + q b, and q b, the same for every cell, leaves the softmax as it is.
             query = _folded(reader, _scaled_heads(reader, reader.q_proj(tokens + prompts)), reader.k_proj.weight)
-            cells, mixed = self._tell(layer, told + prompts, told, cells, query)
+            cells, mixed = self._tell(layer, told + prompts, told, cells, query, room)
             mixed = mixed.unflatten(1, (reader.num_attention_heads, -1))
             mixed = torch.einsum("phtc,hdc->pthd", mixed, _rows(reader, reader.v_proj.weight))
             looked = reader.out_proj(mixed.flatten(2) + reader.v_proj.bias)
@@ -80,9 +79,10 @@ class PointDecoder:
         return attention.out_proj(mixed.flatten(2))
 
     def _tell(self, layer, keys: torch.Tensor, values: torch.Tensor, cells: list[torch.Tensor] | None,
-              query: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+              query: torch.Tensor, room: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Cells [p, n, C] of every part with what they take from the tokens [P, T, C] added, and their means
-        [P, H * T, C] weighted by the softmax of the folded `query` [P, H * T, C]."""
+        [P, H * T, C] weighted by the softmax of the folded `query` [P, H * T, C]; `room` for the cells of a part, as
+        fresh memory costs more than what it is for."""
         attention = layer.cross_attn_image_to_token
         key = _scaled_heads(attention, attention.k_proj(keys))
         value = _heads(attention, attention.v_proj(values))
@@ -98,12 +98,12 @@ class PointDecoder:
                 scores = torch.einsum("pthd,nhd->phtn", key[part], self.query)
             else:
                 before = cells[number]
-                placed = torch.add(before, self.position, out=self.room[: len(before)])
+                placed = torch.add(before, self.position, out=room[: len(before)])
                 scores = torch.baddbmm(offset[part, :, None], folded[part], placed.mT)
                 scores = scores.unflatten(1, (key.shape[2], -1))
-            more = torch.baddbmm(before, scores.softmax(2).flatten(1, 2).mT, out[part], out=self.room[: len(before)])
+            more = torch.baddbmm(before, scores.softmax(2).flatten(1, 2).mT, out[part], out=room[: len(before)])
             told.append(layer.layer_norm4(more))
-            placed = torch.add(told[-1], self.position, out=self.room[: len(before)])
+            placed = torch.add(told[-1], self.position, out=room[: len(before)])
             mixed.append((query[part] @ placed.mT).softmax(-1) @ told[-1])
         return told, torch.cat(mixed)
 
@@ -124,6 +124,10 @@ class PointDecoder:
         up = decoder.activation(_enlarged(decoder.upscale_conv2, up))  # [p, n, 4, 4, c]
         masks = (brushes @ up.flatten(1, 3).mT)[good].unflatten(-1, (*self.grid, 2, 2, 2, 2))
         return masks.permute(0, 1, 3, 5, 2, 4, 6).flatten(1, 3).flatten(2, 4).float()
+
+    def at_once(self, most: int) -> int:
+        """How many points to decode in a call: many share the products of tokens, few leave their cells in a cache."""
+        return cached(most, self.image.numel() * self.image.element_size() / 2, self.image.device)
 
     def _parts(self, points: int) -> list[slice]:
         """The points, so many at a time as leave their cells in the processor's cache."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from PIL import Image
-from scipy.linalg import cho_solve_banded, cholesky_banded
+from scipy import sparse
+from scipy.sparse.linalg import splu
 
 _SIDE = 128  # px of the longer side on which it is computed
 _COLOUR = 0.03  # distance in RGB, of [0, 1] each, at which neighbours begin to part
@@ -24,30 +25,26 @@ class EdgeSmoother:
         self.size = image.shape[:2]
         scale = min(1.0, _SIDE / max(self.size))
         self.inner = tuple(max(2, round(extent * scale)) for extent in self.size)
-        small = Image.fromarray(image).resize(self.inner[::-1], Image.Resampling.BOX)
-        pixels = self._along(np.asarray(small, np.float64) / 255)
-        height, width = pixels.shape[:2]
-        system = np.zeros((width + 2, height * width), order="F")  # its diagonal and those below
-        system[0] = 1
+        height, width = self.inner
+        small = Image.fromarray(image).resize((width, height), Image.Resampling.BOX)
+        pixels = np.asarray(small, np.float64) / 255
+        place = np.arange(height * width).reshape(height, width)
+        ends, weights = [], []
         for down, across in _NEIGHBOURS:
             here = (slice(None, height - down), slice(max(0, -across), width - max(0, across)))
             there = (slice(down, None), slice(max(0, across), width - max(0, -across)))
             distance = ((pixels[here] - pixels[there]) ** 2).sum(-1)
-            first, second = np.zeros((2, height, width))
-            first[here] = second[there] = strength * (np.exp(-distance / (2 * _COLOUR**2)) + _LEAST)
-            system[0] += (first + second).ravel()
-            system[down * width + across] -= first.ravel()
-        self._factor = cholesky_banded(system, overwrite_ab=True, lower=True, check_finite=False)
-
-    def _along(self, values: np.ndarray) -> np.ndarray:
-        """[h, w, ...] with the longer side first, so that neighbours' numbers differ little; and back again."""
-        return values.swapaxes(0, 1) if self.inner[0] < self.inner[1] else values
+            ends.append(np.stack([place[here].ravel(), place[there].ravel()]))
+            weights.append(np.exp(-distance / (2 * _COLOUR**2)).ravel() + _LEAST)
+        edges = sparse.coo_array((np.concatenate(weights), np.concatenate(ends, axis=1)), shape=(place.size,) * 2)
+        edges = (edges + edges.T).tocsr()
+        system = sparse.diags_array(1 + strength * edges.sum(1)) - strength * edges
+        self._factors = splu(sparse.csc_matrix(system), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0,
+                             options={"SymmetricMode": True})
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """float32 [H, W] smoothed, not beyond the range it had."""
         resized = lambda x, size: np.array(Image.fromarray(x).resize(size[::-1], Image.Resampling.BILINEAR))  # noqa: E731
         small = resized(values.astype(np.float32), self.inner)
-        along = self._along(small)
-        smooth = cho_solve_banded((self._factor, True), along.ravel().astype(np.float64), check_finite=False)
-        smooth = self._along(smooth.astype(np.float32).reshape(along.shape))
-        return resized(np.ascontiguousarray(smooth), self.size)
+        smooth = self._factors.solve(small.ravel().astype(np.float64)).reshape(self.inner)
+        return resized(smooth.astype(np.float32), self.size)

@@ -83,7 +83,7 @@ class Segmentor:
         judged = _judged if embedding.device.type == "cpu" else _judged_at_once
         judge = self._enlarger(embedding, tuple(round(extent * min(1, _JUDGED_SIDE / max(size))) for extent in size))
         found: list[tuple[torch.Tensor, ...]] = []
-        for part in points.to(embedding.device).split(settings.points_per_batch):
+        for part in points.to(embedding.device).split(decode.at_once(settings.points_per_batch)):
             logits, rated = decode(part, settings.iou_threshold)
             good, stability, boxes = judged(logits, judge, settings)
             found.append((logits[good], rated[good], stability, boxes))
