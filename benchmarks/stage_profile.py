@@ -1,6 +1,6 @@
 """Where the time of each stage goes: on the device, or in starting its work; and which operators take the most.
 
-    python benchmarks/stage_profile.py [--model FOLDER] [--device cuda] [--dtype bfloat16] [--expressions 1]
+    python benchmarks/stage_profile.py [--expressions 1] [--model FOLDER] [--device cuda] [--dtype bfloat16] ...
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from refdiff import RefDiff
-from refdiff.bench.measure import EXPRESSIONS, STAGES, refdiff_way
+from refdiff.bench.measure import STAGES, expressions, refdiff_way
+from refdiff.cli import load_model, model_options
+from refdiff.timing import Stopwatch
 
 PICTURE = Path(__file__).parent.parent / "examples" / "scene.png"
 
 
-@contextmanager
-def marked(stage: str) -> Iterator[None]:
-    """Takes a `Stopwatch`'s place; what a stage started on the device ends within it."""
-    with record_function(stage):
-        yield
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+class Marker(Stopwatch):
+    """A stopwatch whose stages the profiler sees too, with what they started on the device."""
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        with record_function(stage), super().__call__(stage):
+            yield
 
 
 def stage_table(events: list) -> str:
@@ -47,22 +47,15 @@ def stage_table(events: list) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="mini")
-    parser.add_argument("--preset", choices=("paper", "official"))
-    parser.add_argument("--image-size", type=int)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16"))
     parser.add_argument("--expressions", type=int, default=1)
+    model_options(parser)
     options = parser.parse_args()
-    model = RefDiff.from_pretrained(options.model, options.device, getattr(torch, options.dtype), options.preset)
-    if options.image_size:
-        model.settings = model.settings.replace(image_size=options.image_size)
-    texts = [EXPRESSIONS[i % len(EXPRESSIONS)] for i in range(options.expressions)]
+    model, texts = load_model(options), expressions(options.expressions)
     for _ in range(2):
         refdiff_way(model, PICTURE, texts)
-    on_device = options.device != "cpu"
+    on_device = model.device.type != "cpu"
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA] if on_device else None) as watched:
-        refdiff_way(model, PICTURE, texts, marked)
+        refdiff_way(model, PICTURE, texts, Marker(model.device))
     print(stage_table(watched.events()))
     print(watched.key_averages().table(sort_by=f"self_{'device' if on_device else 'cpu'}_time_total", row_limit=15,
                                        max_name_column_width=60))

@@ -19,6 +19,7 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: f
         return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scale)
     pairs, columns = query.shape[:2], key.shape[2]
     queries, keys, values = (x.flatten(0, 1) for x in (query * scale, key, value))
+    biases = None if bias is None else bias.flatten(0, 1)
     each = 2 * columns * query.element_size()  # scores and weights
     rows = cached(queries.shape[1], each, query.device)
     many = cached(len(queries), each * rows, query.device)
@@ -28,12 +29,13 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: f
         key, value = keys[pair : pair + many].mT, values[pair : pair + many]
         for row in range(0, queries.shape[1], rows):
             part = slice(pair, pair + many), slice(row, row + rows)
-            scores, weights = room[:, : len(value), : mixed[part].shape[1]]
-            if bias is None:
-                torch.bmm(queries[part], key, out=scores)
+            own, out = queries[part], mixed[part]
+            scores, weights = room[:, : len(own), : own.shape[1]]
+            if biases is None:
+                torch.bmm(own, key, out=scores)
             else:
-                torch.baddbmm(bias.flatten(0, 1)[part], queries[part], key, out=scores)
-            torch.bmm(torch.softmax(scores, -1, out=weights), value, out=mixed[part])
+                torch.baddbmm(biases[part], own, key, out=scores)
+            torch.bmm(torch.softmax(scores, -1, out=weights), value, out=out)
     return mixed.unflatten(0, pairs)
 
 

@@ -63,12 +63,12 @@ def _softmax_attention(attention, query: torch.Tensor, key: torch.Tensor, value:
     for head in range(0, query.shape[1], heads):
         for row in range(0, side[0], rows):
             part = slice(None), slice(head, head + heads), slice(row * side[1], (row + rows) * side[1])
-            answers = (query[part].flatten(0, 2) @ tables).view(*query[part].shape[:2], -1, side[1], tables.shape[1])
+            own = query[part]
+            answers = (own.flatten(0, 2) @ tables).view(*own.shape[:2], -1, side[1], tables.shape[1])
             down, across = answers.split([len(attention.rel_pos_h), len(attention.rel_pos_w)], dim=-1)
             down, across = _by_place(down, 2, side[0], row), _by_place(across, 3, side[1])
             bias = torch.add(down[..., None], across[..., None, :], out=biases[:, : down.shape[1], : down.shape[2]])
-            mixed[part] = attend(query[part], key[part[:2]], value[part[:2]], attention.scale,
-                                 bias.flatten(4).flatten(2, 3))
+            mixed[part] = attend(own, key[part[:2]], value[part[:2]], attention.scale, bias.flatten(4).flatten(2, 3))
     return mixed
 
 

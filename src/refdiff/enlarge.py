@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -23,7 +24,6 @@ class Enlarger:
     def __init__(self, low: int, side: int, inner: tuple[int, int], size: tuple[int, int], device: torch.device):
         self.size = size
         self.rows, self.columns = (_Axis(low, side, *extents, device) for extents in zip(inner, size, strict=True))
-        self.bands, self.near = self.rows.banded()
 
     def whole(self, logits: torch.Tensor) -> Iterator[torch.Tensor]:
         """Values float32 [n, H, W] of logits [N, low, low], some masks at a time."""
@@ -37,10 +37,10 @@ class Enlarger:
         if left == right or top == bottom:
             return top, left, logits.new_empty(bottom - top, right - left)
         across, bands = self.columns.cells(left, right), slice(top // _BAND, -(-bottom // _BAND))
-        near = self.near[bands]
+        weights, near = (each[bands] for each in self.rows.banded)
         down = slice(int(near[0, 0]), int(near[-1, -1]) + 1)
         wide = logits[down, across] @ self.columns.matrix[left:right, across].T
-        values = (self.bands[bands] @ wide[near - down.start]).flatten(0, 1)
+        values = (weights @ wide[near - down.start]).flatten(0, 1)
         return top, left, values[top - bands.start * _BAND : bottom - bands.start * _BAND]
 
 
@@ -62,6 +62,7 @@ class _Axis:
         """All cells that touch the pixels from `start` to `stop`."""
         return slice(int(self.first[start]), int(self.last[stop - 1]))
 
+    @cached_property
     def banded(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The matrix for `_BAND` pixels at a time, float32 [B, _BAND, K], without all but the K cells int64 [B, K] that
         may touch them."""

@@ -26,6 +26,11 @@ STAGES = ("decode", "latent", "attention", "SAM encoder", "SAM decoder", "text",
           "matching", "writing")
 
 
+def expressions(count: int) -> list[str]:
+    """So many of `EXPRESSIONS`, over again where there are too few."""
+    return [EXPRESSIONS[i % len(EXPRESSIONS)] for i in range(count)]
+
+
 def measure(model: RefDiff, picture: Path, counts: Sequence[int], rounds: int,
             show: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Seconds, ready for JSON: medians of `rounds`, ratios the medians of the rounds' own ratios.
@@ -35,7 +40,7 @@ def measure(model: RefDiff, picture: Path, counts: Sequence[int], rounds: int,
     as released; half precision is one of refdiff's means.
     """
     plain = in_float32(model)
-    texts = {count: [EXPRESSIONS[i % len(EXPRESSIONS)] for i in range(count)] for count in counts}
+    texts = {count: expressions(count) for count in counts}
     counters = {count: OperationCounter() for count in counts}
     for count in counts:
         show(f"counting the arithmetic of {count} expressions")

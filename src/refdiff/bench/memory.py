@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from ..pipeline import RefDiff
-from .measure import EXPRESSIONS, in_float32, plain_way, refdiff_way
+from .measure import EXPRESSIONS, expressions, in_float32, plain_way, refdiff_way
 
 
 def peak_memory(model: RefDiff, picture: Path, count: int | None) -> float:
@@ -31,7 +31,7 @@ def _peak(model: RefDiff, picture: Path, count: int | None, threads: int) -> flo
     if count is None:
         plain_way(model, picture, EXPRESSIONS[0])
     else:
-        refdiff_way(model, picture, [EXPRESSIONS[i % len(EXPRESSIONS)] for i in range(count)])
+        refdiff_way(model, picture, expressions(count))
     if model.device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 1e9
     status = Path("/proc/self/status")
