@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 
-from .attention import Attention
 from .errors import BundleError, RefDiffError
 from .settings import PRESETS, Settings
+from .transformer import Attention, GatedLayer
 
 FORMAT = 1
 EMBEDDED = Path(__file__).parent / "bundles"
@@ -310,6 +310,8 @@ def load_diffusion_part(folder: str | Path, name: str, device: str | torch.devic
 
         return _model(CLIPTextModel, place, device, dtype)
     if name == "unet":
+        from diffusers.models.activations import GEGLU
+        from diffusers.models.attention import FeedForward
         from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel as Kind
     else:
         from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL as Kind
@@ -319,6 +321,9 @@ def load_diffusion_part(folder: str | Path, name: str, device: str | torch.devic
         blocks = ("attn1.processor", "attn2.processor")
         model.set_attn_processor({key: Attention() if key.endswith(blocks) else own
                                   for key, own in model.attn_processors.items()})
+        for place, layer in [*model.named_modules()]:
+            if isinstance(layer, FeedForward) and isinstance(layer.net[0], GEGLU):
+                model.set_submodule(place, GatedLayer(layer))
     return model
 
 

@@ -119,6 +119,8 @@ class PointDecoder:
         drawn = good.any(1)
         if not drawn.all():
             brushes, cells, good = brushes[drawn], cells[drawn], good[drawn]
+        if len(brushes) == 1:  # each further mask costs as much as a tenth of the point
+            brushes, good = brushes[good][None], good[good][None]
         up = _enlarged(decoder.upscale_conv1, cells)
         up = decoder.activation(F.layer_norm(up, norm.normalized_shape, norm.weight, norm.bias, norm.eps))
         up = decoder.activation(_enlarged(decoder.upscale_conv2, up))  # [p, n, 4, 4, c]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import torch
 
-from .attention import attend
 from .memory import cached
+from .transformer import attend
 
 
 def encode_pixels(encoder, pixels: torch.Tensor) -> torch.Tensor:
@@ -54,7 +54,8 @@ def _softmax_attention(attention, query: torch.Tensor, key: torch.Tensor, value:
     """[B, H, n, d] of queries, keys and values [B, H, n, d], with the biases of relative places where SAM has them."""
     if not attention.use_rel_pos:
         return attend(query, key, value, attention.scale)
-    tables = torch.cat([attention.rel_pos_h.flip(0), attention.rel_pos_w.flip(0)]).T.to(query)
+    if sum(side) <= query.shape[-1]:
+        return _by_channels(attention, query, key, value, side)
     each = len(query) * side[1] * query.shape[2] * query.element_size()  # biases of a row of cells, of one head
     rows = cached(side[0], each, query.device)
     heads = cached(query.shape[1], rows * each, query.device)
@@ -64,12 +65,31 @@ def _softmax_attention(attention, query: torch.Tensor, key: torch.Tensor, value:
         for row in range(0, side[0], rows):
             part = slice(None), slice(head, head + heads), slice(row * side[1], (row + rows) * side[1])
             own = query[part]
-            answers = (own.flatten(0, 2) @ tables).view(*own.shape[:2], -1, side[1], tables.shape[1])
-            down, across = answers.split([len(attention.rel_pos_h), len(attention.rel_pos_w)], dim=-1)
-            down, across = _by_place(down, 2, side[0], row), _by_place(across, 3, side[1])
+            down, across = _biases(attention, own, side, row)
             bias = torch.add(down[..., None], across[..., None, :], out=biases[:, : down.shape[1], : down.shape[2]])
             mixed[part] = attend(own, key[part[:2]], value[part[:2]], attention.scale, bias.flatten(4).flatten(2, 3))
     return mixed
+
+
+def _by_channels(attention, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
+                 side: tuple[int, int]) -> torch.Tensor:
+    """The same with a further channel for every row and column of cells: in a query its bias, in a key whether the key
+    lies there. Where these are few it costs less than the sum for all pairs."""
+    down, across = (bias.flatten(2, 3) for bias in _biases(attention, query, side))
+    there = torch.cat([torch.eye(side[0]).repeat_interleave(side[1], 0), torch.eye(side[1]).repeat(side[0], 1)], dim=1)
+    queries = torch.cat([query * attention.scale, down, across], dim=-1)
+    keys = torch.cat([key, there.to(key).expand(*key.shape[:2], -1, -1)], dim=-1)
+    return attend(queries, keys, value, 1.0)
+
+
+def _biases(attention, query: torch.Tensor, side: tuple[int, int],
+            first: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of queries [B, H, n, d], the cells of the rows from `first` on: [B, H, y, x, height] to each row of cells, and
+    [B, H, y, x, width] to each column."""
+    tables = torch.cat([attention.rel_pos_h.flip(0), attention.rel_pos_w.flip(0)]).T.to(query)
+    answers = (query.flatten(0, 2) @ tables).view(*query.shape[:2], -1, side[1], tables.shape[1])
+    down, across = answers.split([len(attention.rel_pos_h), len(attention.rel_pos_w)], dim=-1)
+    return _by_place(down, 2, side[0], first), _by_place(across, 3, side[1])
 
 
 def _by_place(answers: torch.Tensor, axis: int, extent: int, first: int = 0) -> torch.Tensor:

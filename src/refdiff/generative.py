@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from .attention import attend, heads, output
 from .edges import EdgeSmoother
 from .errors import BundleError
 from .expressions import Expression, parse, release_token, root_tokens
 from .images import ImageLike, letterbox, load_image, square_offsets
 from .settings import OFFICIAL, Settings
+from .transformer import attend, heads, output
 
 _EPSILON = 1e-8
 

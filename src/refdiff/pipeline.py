@@ -21,7 +21,7 @@ from .expressions import Expression, check_expression, parse
 from .generative import CorrelationMap, GenerativeModel, correlation_map, edge_smoother
 from .images import ImageLike, load_image
 from .masks import areas, boxes, to_rle
-from .memory import Shelf
+from .memory import Shelf, keep_freed
 from .proposals import Proposals, load_proposals
 from .segmentor import Segmentor, peak_points, point_grid
 from .settings import Settings, Variant
@@ -95,6 +95,8 @@ class EncodedImage:
         self.watch = Stopwatch(model.device)
         self._given = proposals
         self._kept: dict[tuple, Any] = {}
+        if model.memory is None:
+            keep_freed()
 
     @property
     def size(self) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from refdiff.attention import attend
+from refdiff.transformer import attend
 
 
 @pytest.mark.parametrize("cache", [1.0, 600.0, 1e9])

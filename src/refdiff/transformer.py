@@ -1,7 +1,4 @@
-"""Softmax attention by what multiplies fastest: the library's fused kernel, in half precision on a CPU plain products.
-
-There the fused kernel multiplies in float32, whatever it is given.
-"""
+"""What transformers are made of, by what computes it fastest: on a CPU so little at a time that a cache holds it."""
 
 from __future__ import annotations
 
@@ -14,27 +11,26 @@ from .memory import cached
 def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float,
            bias: torch.Tensor | None = None) -> torch.Tensor:
     """softmax(scale * q k^T + bias) v: [B, H, n, d] of queries [B, H, n, d], keys and values [B, H, m, d] and a bias
-    [B, H, n, m]. By products scores are rounded to the dtype, which doubles the rounding error of the whole."""
+    [B, H, n, m]: by the library's fused kernel but in half precision on a CPU, where that multiplies in float32. By
+    products scores are rounded to the dtype, which doubles the rounding error of the whole."""
     if query.device.type != "cpu" or query.dtype == torch.float32:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scale)
     pairs, columns = query.shape[:2], key.shape[2]
-    queries, keys, values = (x.flatten(0, 1) for x in (query * scale, key, value))
+    queries, keys, values = (x.flatten(0, 1) for x in (query, key, value))
     biases = None if bias is None else bias.flatten(0, 1)
     each = 2 * columns * query.element_size()  # scores and weights
     rows = cached(queries.shape[1], each, query.device)
     many = cached(len(queries), each * rows, query.device)
     room = query.new_empty(2, many, rows, columns)  # once: fresh memory costs more than what it is for
-    mixed = torch.empty_like(queries)
+    mixed = queries.new_empty(*queries.shape[:2], values.shape[2])
     for pair in range(0, len(queries), many):
         key, value = keys[pair : pair + many].mT, values[pair : pair + many]
         for row in range(0, queries.shape[1], rows):
             part = slice(pair, pair + many), slice(row, row + rows)
             own, out = queries[part], mixed[part]
             scores, weights = room[:, : len(own), : own.shape[1]]
-            if biases is None:
-                torch.bmm(own, key, out=scores)
-            else:
-                torch.baddbmm(biases[part], own, key, out=scores)
+            given = scores if biases is None else biases[part]
+            torch.baddbmm(given, own, key, beta=float(biases is not None), alpha=scale, out=scores)
             torch.bmm(torch.softmax(scores, -1, out=weights), value, out=out)
     return mixed.unflatten(0, pairs)
 
@@ -56,3 +52,22 @@ def heads(attn, projected: torch.Tensor) -> torch.Tensor:
 def output(attn, mixed: torch.Tensor) -> torch.Tensor:
     """[B, H, n, d] through the output projection: [B, n, C]."""
     return attn.to_out[1](attn.to_out[0](mixed.transpose(1, 2).flatten(2)))
+
+
+class GatedLayer(torch.nn.Module):
+    """diffusers' `FeedForward` with a GEGLU, so many rows at a time as leave what lies between products in a cache."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.net = layer.net
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """[..., C] of states [..., C]."""
+        (shown, gate), (shown_bias, gate_bias) = (x.chunk(2) for x in (self.net[0].proj.weight, self.net[0].proj.bias))
+        rows = states.flatten(0, -2)
+        mixed = torch.empty_like(rows)
+        step = cached(len(rows), 2 * len(gate) * rows.element_size(), rows.device)
+        for part, out in zip(rows.split(step), mixed.split(step), strict=True):
+            opened = F.gelu(F.linear(part, gate, gate_bias))
+            out.copy_(self.net[2](F.linear(part, shown, shown_bias).mul_(opened)))
+        return mixed.view_as(states)
