@@ -82,8 +82,8 @@ class Shelf:
 def keep_freed(blocks: int = 2**31 - 1) -> None:
     """Tell the C library to keep freed memory up to so many bytes a block, and twice that in all, for what comes next.
 
-    For the whole process, until told otherwise. Fresh memory takes five times as long to write as what is there
-    already; by itself the library keeps blocks of 32 MB at the most. Only glibc listens.
+    For the whole process, until told otherwise, which then holds up to a tenth more. Fresh memory takes five times as
+    long to write as what is there already; by itself the library keeps blocks of 32 MB at the most. Only glibc listens.
     """
     tell = _c_library("mallopt")
     if tell:
