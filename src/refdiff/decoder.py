@@ -115,16 +115,17 @@ class PointDecoder:
 
     def _draw(self, brushes: torch.Tensor, cells: torch.Tensor, good: torch.Tensor) -> torch.Tensor:
         """Logits float32 [m, 4h, 4w] of those of three masks a point that are `good` bool [p, 3]."""
-        decoder, norm = self.decoder, self.decoder.upscale_layer_norm
+        norm = self.decoder.upscale_layer_norm
         drawn = good.any(1)
         if not drawn.all():
             brushes, cells, good = brushes[drawn], cells[drawn], good[drawn]
         if len(brushes) == 1:  # each further mask costs as much as a tenth of the point
             brushes, good = brushes[good][None], good[good][None]
         first, second = self.upscale
+        gelu = torch.ops.aten.gelu_  # in place, as a cache does not hold so much twice
         up = F.linear(cells, *first).unflatten(-1, (4, -1))
-        up = decoder.activation(F.layer_norm(up, norm.normalized_shape, norm.weight, norm.bias, norm.eps))
-        up = decoder.activation(F.linear(up, *second).unflatten(-1, (4, -1)))  # [p, n, 4, 4, c]
+        up = gelu(F.layer_norm(up, norm.normalized_shape, norm.weight, norm.bias, norm.eps))
+        up = gelu(F.linear(up, *second)).unflatten(-1, (4, -1))  # [p, n, 4, 4, c]
         masks = (brushes @ up.flatten(1, 3).mT)[good].float()
         pairs = masks.view(torch.float64).unflatten(-1, (*self.grid, 2, 2, 2))  # moved as one: a tenth of the time
         return pairs.permute(0, 1, 3, 5, 2, 4).flatten(1, 3).flatten(2).view(torch.float32)
