@@ -1,0 +1,44 @@
+"""refdiff's own time over the floor, round by round: `refdiff bench` without the plain way's minutes a round.
+
+    python benchmarks/over_floor.py [--expressions 1] [--rounds 5] [--model FOLDER] [--dtype bfloat16] ...
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from refdiff.bench.floor import OperationCounter, matrix_product_rate
+from refdiff.bench.measure import STAGES, expressions, refdiff_way
+from refdiff.cli import load_model, model_options
+from refdiff.timing import Stopwatch
+
+PICTURE = Path(__file__).parent.parent / "examples" / "scene.png"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--expressions", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5)
+    model_options(parser)
+    options = parser.parse_args()
+    model, texts, counter = load_model(options), expressions(options.expressions), OperationCounter()
+    refdiff_way(model, PICTURE, texts, counter)
+    ratios = []
+    for _ in range(options.rounds):
+        rates = {dtype: matrix_product_rate(model.device, dtype) for dtype in {torch.float32, model.dtype}}
+        watch = Stopwatch(model.device)
+        refdiff_way(model, PICTURE, texts, watch)
+        floors = {stage: counter.seconds(stage, rates) for stage in STAGES}
+        seconds = sum(watch.milliseconds.values()) / 1000
+        ratios.append(seconds / sum(floors.values()))
+        print(f"{seconds:.2f} s, {ratios[-1]:.2f} times the floor:", ", ".join(
+            f"{stage} {watch.milliseconds[stage] / 1000:.2f} ({floors[stage]:.2f})" for stage in STAGES), flush=True)
+    print(f"median {median(ratios):.2f}")
+
+
+if __name__ == "__main__":
+    main()
