@@ -9,10 +9,8 @@ import argparse
 from pathlib import Path
 from statistics import median
 
-import torch
-
-from refdiff.bench.floor import OperationCounter, matrix_product_rate
-from refdiff.bench.measure import STAGES, expressions, refdiff_way
+from refdiff.bench.floor import OperationCounter
+from refdiff.bench.measure import STAGES, expressions, product_rates, refdiff_way, seconds_of
 from refdiff.cli import load_model, model_options
 from refdiff.timing import Stopwatch
 
@@ -29,11 +27,9 @@ def main() -> None:
     refdiff_way(model, PICTURE, texts, counter)
     ratios = []
     for _ in range(options.rounds):
-        rates = {dtype: matrix_product_rate(model.device, dtype) for dtype in {torch.float32, model.dtype}}
-        watch = Stopwatch(model.device)
-        refdiff_way(model, PICTURE, texts, watch)
+        rates, watch = product_rates(model), Stopwatch(model.device)
+        seconds = seconds_of(model, lambda watch=watch: refdiff_way(model, PICTURE, texts, watch))
         floors = {stage: counter.seconds(stage, rates) for stage in STAGES}
-        seconds = sum(watch.milliseconds.values()) / 1000
         ratios.append(seconds / sum(floors.values()))
         print(f"{seconds:.2f} s, {ratios[-1]:.2f} times the floor:", ", ".join(
             f"{stage} {watch.milliseconds[stage] / 1000:.2f} ({floors[stage]:.2f})" for stage in STAGES), flush=True)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from .discriminative import DiscriminativeModel
 from .expressions import Expression
 from .masks import boxes
+from .transformer import clip_heads, clip_rest
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -124,14 +125,10 @@ def _region_block(layer, tokens: torch.Tensor, hidden: torch.Tensor, bias: torch
     """One block for the region tokens [1, N, W] beside the stream [1, 1 + P, W]; `bias` [N, P] is added to their
     attention to patches."""
     attention = layer.self_attn
-    split = lambda x: x.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)  # noqa: E731
     normed, patches = layer.layer_norm1(tokens), layer.layer_norm1(hidden[:, 1:])
-    query, own_key, own_value = (split(project(normed)) for project in
-                                 (attention.q_proj, attention.k_proj, attention.v_proj))
-    key, value = split(attention.k_proj(patches)), split(attention.v_proj(patches))
+    query, own_key, own_value = clip_heads(attention, normed)
+    key, value = clip_heads(attention, patches, "kv")
     to_patches = query @ key.transpose(-1, -2) * attention.scale + bias
     to_self = (query * own_key).sum(-1, keepdim=True) * attention.scale
     weights = torch.cat([to_patches, to_self], dim=-1).softmax(-1)
-    mixed = weights[..., :-1] @ value + weights[..., -1:] * own_value
-    tokens = tokens + attention.out_proj(mixed.transpose(1, 2).flatten(2))
-    return tokens + layer.mlp(layer.layer_norm2(tokens))
+    return clip_rest(layer, tokens, weights[..., :-1] @ value + weights[..., -1:] * own_value)

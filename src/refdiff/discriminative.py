@@ -18,7 +18,7 @@ from .masks import boxes
 from .matching import inside_means
 from .memory import cached
 from .settings import Settings
-from .transformer import attend
+from .transformer import attend, clip_heads, clip_rest
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -237,41 +237,29 @@ def _clues(expression: Expression | str | None, settings: Settings) -> tuple[Dir
 def _block(layer, hidden: torch.Tensor) -> torch.Tensor:
     """An encoder block over [B, n, W]."""
     normed = layer.layer_norm1(hidden)
-    return _through(layer, hidden, attend(*_projected(layer.self_attn, normed), layer.self_attn.scale))
+    return clip_rest(layer, hidden, attend(*clip_heads(layer.self_attn, normed), layer.self_attn.scale))
 
 
 def _class_token(layer, hidden: torch.Tensor) -> torch.Tensor:
     """[CLS] [B, W] after an encoder block over [B, 1 + P, W]: all that is needed of the last one."""
     normed = layer.layer_norm1(hidden)
-    query, = _projected(layer.self_attn, normed[:, :1], "q")
-    mixed = F.scaled_dot_product_attention(query, *_projected(layer.self_attn, normed, "kv"),
+    query, = clip_heads(layer.self_attn, normed[:, :1], "q")
+    mixed = F.scaled_dot_product_attention(query, *clip_heads(layer.self_attn, normed, "kv"),
                                            scale=layer.self_attn.scale)
-    return _through(layer, hidden[:, :1], mixed)[:, 0]
+    return clip_rest(layer, hidden[:, :1], mixed)[:, 0]
 
 
 def _masked_block(layer, tokens: torch.Tensor, grid: torch.Tensor, inside: torch.Tensor, alone: bool = False):
     """One encoder block for one [CLS] per proposal [1, N, W], `inside` bool [N, P], and the shared patches [1, P, W],
     which stay as they are where the tokens alone are needed."""
     scale, normed = layer.self_attn.scale, layer.layer_norm1(grid)
-    key, value = _projected(layer.self_attn, normed, "kv")
-    own_query, own_key, own_value = _projected(layer.self_attn, layer.layer_norm1(tokens))
+    key, value = clip_heads(layer.self_attn, normed, "kv")
+    own_query, own_key, own_value = clip_heads(layer.self_attn, layer.layer_norm1(tokens))
     to_patches = (own_query @ key.transpose(-1, -2)).masked_fill(~inside, float("-inf"))
     to_self = (own_query * own_key).sum(-1, keepdim=True)
     weights = (torch.cat([to_patches, to_self], dim=-1).float() * scale).softmax(-1).to(value.dtype)
-    tokens = _through(layer, tokens, weights[..., :-1] @ value + weights[..., -1:] * own_value)
+    tokens = clip_rest(layer, tokens, weights[..., :-1] @ value + weights[..., -1:] * own_value)
     if not alone:
-        query, = _projected(layer.self_attn, normed, "q")
-        grid = _through(layer, grid, attend(query, key, value, scale))
+        query, = clip_heads(layer.self_attn, normed, "q")
+        grid = clip_rest(layer, grid, attend(query, key, value, scale))
     return tokens, grid
-
-
-def _projected(attention, normed: torch.Tensor, names: str = "qkv") -> list[torch.Tensor]:
-    """Queries, keys, values [B, H, n, d] of normed tokens [B, n, W]."""
-    return [getattr(attention, f"{name}_proj")(normed).unflatten(2, (attention.num_heads, -1)).transpose(1, 2)
-            for name in names]
-
-
-def _through(layer, hidden: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
-    """The rest of an encoder block over [B, n, W], after what its attention has mixed [B, H, n, d]."""
-    hidden = hidden + layer.self_attn.out_proj(mixed.transpose(1, 2).flatten(2))
-    return hidden + layer.mlp(layer.layer_norm2(hidden))

@@ -54,8 +54,9 @@ def _softmax_attention(attention, query: torch.Tensor, key: torch.Tensor, value:
     """[B, H, n, d] of queries, keys and values [B, H, n, d], with the biases of relative places where SAM has them."""
     if not attention.use_rel_pos:
         return attend(query, key, value, attention.scale)
+    tables = torch.cat([attention.rel_pos_h.flip(0), attention.rel_pos_w.flip(0)]).T.to(query)
     if sum(side) <= query.shape[-1]:
-        return _by_channels(attention, query, key, value, side)
+        return _by_channels(query, key, value, side, tables, attention.scale)
     each = len(query) * side[1] * query.shape[2] * query.element_size()  # biases of a row of cells, of one head
     rows = cached(side[0], each, query.device)
     heads = cached(query.shape[1], rows * each, query.device)
@@ -65,30 +66,30 @@ def _softmax_attention(attention, query: torch.Tensor, key: torch.Tensor, value:
         for row in range(0, side[0], rows):
             part = slice(None), slice(head, head + heads), slice(row * side[1], (row + rows) * side[1])
             own = query[part]
-            down, across = _biases(attention, own, side, row)
+            down, across = _biases(own, side, tables, row)
             bias = torch.add(down[..., None], across[..., None, :], out=biases[:, : down.shape[1], : down.shape[2]])
             mixed[part] = attend(own, key[part[:2]], value[part[:2]], attention.scale, bias.flatten(4).flatten(2, 3))
     return mixed
 
 
-def _by_channels(attention, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
-                 side: tuple[int, int]) -> torch.Tensor:
+def _by_channels(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, side: tuple[int, int],
+                 tables: torch.Tensor, scale: float) -> torch.Tensor:
     """The same with a further channel for every row and column of cells: in a query its bias, in a key whether the key
     lies there. Where these are few it costs less than the sum for all pairs."""
-    down, across = (bias.flatten(2, 3) for bias in _biases(attention, query, side))
-    there = torch.cat([torch.eye(side[0]).repeat_interleave(side[1], 0), torch.eye(side[1]).repeat(side[0], 1)], dim=1)
-    queries = torch.cat([query * attention.scale, down, across], dim=-1)
-    keys = torch.cat([key, there.to(key).expand(*key.shape[:2], -1, -1)], dim=-1)
+    down, across = (bias.flatten(2, 3) for bias in _biases(query, side, tables))
+    rows, columns = (torch.eye(extent, dtype=key.dtype, device=key.device) for extent in side)
+    there = torch.cat([rows.repeat_interleave(side[1], 0), columns.repeat(side[0], 1)], dim=1)
+    queries = torch.cat([query * scale, down, across], dim=-1)
+    keys = torch.cat([key, there.expand(*key.shape[:2], -1, -1)], dim=-1)
     return attend(queries, keys, value, 1.0)
 
 
-def _biases(attention, query: torch.Tensor, side: tuple[int, int],
+def _biases(query: torch.Tensor, side: tuple[int, int], tables: torch.Tensor,
             first: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """Of queries [B, H, n, d], the cells of the rows from `first` on: [B, H, y, x, height] to each row of cells, and
-    [B, H, y, x, width] to each column."""
-    tables = torch.cat([attention.rel_pos_h.flip(0), attention.rel_pos_w.flip(0)]).T.to(query)
+    [B, H, y, x, width] to each column; `tables` [d, distances down + distances across], the greatest below first."""
     answers = (query.flatten(0, 2) @ tables).view(*query.shape[:2], -1, side[1], tables.shape[1])
-    down, across = answers.split([len(attention.rel_pos_h), len(attention.rel_pos_w)], dim=-1)
+    down, across = answers.split([2 * extent - 1 for extent in side], dim=-1)
     return _by_place(down, 2, side[0], first), _by_place(across, 3, side[1])
 
 

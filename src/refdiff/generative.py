@@ -49,17 +49,18 @@ class _Reader:
 
     def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None, **_):
         queries, keys = attn.to_q(hidden_states), attn.to_k(encoder_hidden_states)
+        query, key = heads(queries, attn.heads), heads(keys, attn.heads)
         weights = None
         if self.softmax:
-            weights = ((heads(attn, queries).float() @ heads(attn, keys).float().mT) * attn.scale).softmax(-1)
+            weights = ((query.float() @ key.float().mT) * attn.scale).softmax(-1)
             self.map = weights.mean(1)
         else:  # the mean of the heads' dot products is the whole dot product over their number
             self.map = (queries.float() @ keys.float().transpose(-1, -2)) * (attn.scale / attn.heads)
         if self.last:
             raise _Done
-        values = heads(attn, attn.to_v(encoder_hidden_states))
+        values = heads(attn.to_v(encoder_hidden_states), attn.heads)
         if weights is None:
-            mixed = attend(heads(attn, queries), heads(attn, keys), values, attn.scale)
+            mixed = attend(query, key, values, attn.scale)
         else:
             mixed = weights.to(values.dtype) @ values
         return output(attn, mixed)

@@ -27,8 +27,12 @@ CACHE = 2**24  # bytes of one processor's last cache that a step may count on
 def cached(most: int, each: float, device: torch.device) -> int:
     """How many things of `each` bytes to do at once: `most`, on a CPU no more than its caches hold, in whole blocks of
     the library's products, which are a fifth slower with 781 rows than with 768."""
+    if device.type != "cpu":
+        return most
     fit = max(1, int(CACHE / each))
-    return most if device.type != "cpu" or fit >= most else fit - fit % _BLOCK if fit > _BLOCK else fit
+    if most > fit > _BLOCK:
+        fit -= fit % _BLOCK
+    return min(most, fit)
 
 
 class Shelf:

@@ -40,18 +40,29 @@ class Attention:
 
     def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None, **_):
         states = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        query, key, value = attn.to_q(hidden_states), attn.to_k(states), attn.to_v(states)
-        return output(attn, attend(*(heads(attn, x) for x in (query, key, value)), attn.scale))
+        projected = attn.to_q(hidden_states), attn.to_k(states), attn.to_v(states)
+        return output(attn, attend(*(heads(each, attn.heads) for each in projected), attn.scale))
 
 
-def heads(attn, projected: torch.Tensor) -> torch.Tensor:
-    """[B, n, H * d] -> [B, H, n, d]."""
-    return projected.unflatten(2, (attn.heads, -1)).transpose(1, 2)
+def heads(projected: torch.Tensor, count: int) -> torch.Tensor:
+    """[B, n, H * d] -> [B, H, n, d] of `count` heads."""
+    return projected.unflatten(2, (count, -1)).transpose(1, 2)
 
 
 def output(attn, mixed: torch.Tensor) -> torch.Tensor:
     """[B, H, n, d] through the output projection: [B, n, C]."""
     return attn.to_out[1](attn.to_out[0](mixed.transpose(1, 2).flatten(2)))
+
+
+def clip_heads(attention, normed: torch.Tensor, names: str = "qkv") -> list[torch.Tensor]:
+    """Queries, keys and values, each [B, H, n, d], of normed tokens [B, n, W] by transformers' `CLIPAttention`."""
+    return [heads(getattr(attention, f"{name}_proj")(normed), attention.num_heads) for name in names]
+
+
+def clip_rest(layer, hidden: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
+    """The rest of a `CLIPEncoderLayer` over [B, n, W], after what its attention has mixed [B, H, n, d]."""
+    hidden = hidden + layer.self_attn.out_proj(mixed.transpose(1, 2).flatten(2))
+    return hidden + layer.mlp(layer.layer_norm2(hidden))
 
 
 class GatedLayer(torch.nn.Module):

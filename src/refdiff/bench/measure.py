@@ -51,12 +51,12 @@ def measure(model: RefDiff, picture: Path, counts: Sequence[int], rounds: int,
     rates: list[dict[torch.dtype, float]] = []
     for number in range(rounds):
         show(f"round {number + 1} of {rounds}")
-        rates.append({dtype: matrix_product_rate(model.device, dtype) for dtype in {torch.float32, model.dtype}})
-        seconds = {"plain": _seconds(model, lambda n=number: plain_way(plain, picture, EXPRESSIONS[n % 16]))}
+        rates.append(product_rates(model))
+        seconds = {"plain": seconds_of(model, lambda n=number: plain_way(plain, picture, EXPRESSIONS[n % 16]))}
         refdiff_way(model, picture, texts[min(counts)])  # the plain way gave back what refdiff keeps from run to run
         for count in counts:
             watch = Stopwatch(model.device)
-            seconds[count] = _seconds(model, lambda c=count, w=watch: refdiff_way(model, picture, texts[c], w))
+            seconds[count] = seconds_of(model, lambda c=count, w=watch: refdiff_way(model, picture, texts[c], w))
             stages[count].append(watch.milliseconds)
         taken.append(seconds)
     rate = {dtype: median(each[dtype] for each in rates) for dtype in rates[0]}
@@ -108,7 +108,13 @@ def plain_way(model: RefDiff, picture: Path, text: str) -> None:
         Image.fromarray(answer.mask).save(Path(folder) / "mask.png")
 
 
-def _seconds(model: RefDiff, run: Callable[[], Any]) -> float:
+def product_rates(model: RefDiff) -> dict[torch.dtype, float]:
+    """Operations a second in matrix products of the dtypes that the model computes in."""
+    return {dtype: matrix_product_rate(model.device, dtype) for dtype in {torch.float32, model.dtype}}
+
+
+def seconds_of(model: RefDiff, run: Callable[[], Any]) -> float:
+    """Wall-clock seconds until everything that `run` started is done."""
     watch = Stopwatch(model.device)
     with watch("all"):
         run()
