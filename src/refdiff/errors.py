@@ -2,12 +2,18 @@
 
 
 class RefDiffError(Exception):
-    """Base of every error refdiff raises on purpose."""
+    """Base of every error refdiff raises on purpose. `status` is what the command line exits with."""
+
+    status = 1
 
 
 class InputError(RefDiffError):
-    """A picture, expression, mask file or setting that cannot be used."""
+    """An image, expression, mask file, dataset or setting that cannot be used."""
+
+    status = 2
 
 
 class BundleError(RefDiffError):
-    """A model bundle that is missing, incomplete or not in a known layout."""
+    """A model bundle that is missing, incomplete, damaged or not in a known layout."""
+
+    status = 2

@@ -1,36 +1,37 @@
-"""Time per stage of the work on one picture."""
+"""Time per stage of the work on one image."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
-import torch
+Watch = Callable[[str], AbstractContextManager[None]]
+"""What counts the time of a named stage: `with watch("attention"): ...`."""
 
 
 class Stopwatch:
-    """Sums wall-clock milliseconds per stage in `milliseconds`.
+    """Sums wall-clock milliseconds per stage in `milliseconds`; threads may share it.
 
-    >>> with watch("attention"):
-    ...     ...
+    `wait`, if given, returns when the device has done all that was asked of it.
     """
 
-    def __init__(self, device: torch.device | str = "cpu"):
+    def __init__(self, wait: Callable[[], None] | None = None):
         self.milliseconds: dict[str, float] = defaultdict(float)
-        self._cuda = torch.device(device).type == "cuda"
+        self._wait = wait
+        self._lock = threading.Lock()
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        self._wait()
+        if self._wait:
+            self._wait()
         started = time.perf_counter()
         try:
             yield
         finally:
-            self._wait()
-            self.milliseconds[stage] += (time.perf_counter() - started) * 1000
-
-    def _wait(self) -> None:
-        if self._cuda:
-            torch.cuda.synchronize()
+            if self._wait:
+                self._wait()
+            with self._lock:
+                self.milliseconds[stage] += (time.perf_counter() - started) * 1000

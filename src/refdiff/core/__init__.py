@@ -1,0 +1,1 @@
+"""The ground floor: images, masks, proposals, files and drawing; imports no model library."""
