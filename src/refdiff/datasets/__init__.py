@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..core.files import shown
 from ..errors import InputError
 from .own import load_own
 from .phrasecut import load_phrasecut
@@ -19,19 +20,25 @@ def open_dataset(path: str | Path, split: str = "val", split_by: str | None = No
 
     `path` is a folder with `refs(<split_by>).p` or `.json` and `instances.json` (REFER), a folder with
     `refer_<split>.json` (PhraseCut), or a `.jsonl` file. `name` (default: the folder's or file's) is what tables
-    call it. Raises InputError when the files are of no such layout or the split is absent.
+    call it. Raises InputError when the files are in another layout, the split is absent, or two expressions have the
+    same id.
     """
     path = Path(path)
+    label = shown(path)
     where = {"path": str(path), "split": split, "split_by": split_by, "images": images and str(images), "name": name}
-    if path.is_file():
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except OSError:  # a name that is too long
+        is_file = is_folder = False
+    if is_file:
         return grouped(name or path.stem, split, list(load_own(path, images)), where)
-    if not path.is_dir():
-        raise InputError(f"There is no dataset {path}; check the path.")
+    if not is_folder:
+        raise InputError(f"There is no dataset {label}; check the path.")
     if any(path.glob("refs(*)")) or any(path.glob("refs(*).*")):
         references = list(load_refer(path, split, split_by, images))
     elif any(path.glob("refer_*.json")):
         references = list(load_phrasecut(path, split, images))
     else:
-        raise InputError(f"{path} is in no layout refdiff reads: it holds neither refs(<splitBy>).p with "
-                         f"instances.json nor refer_{split}.json.")
+        raise InputError(f"{label} is not in a layout refdiff reads: it holds neither refs(<splitBy>).p with "
+                         f"instances.json nor refer_{shown(split)}.json.")
     return grouped(name or path.resolve().name, split, references, where)

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..core.files import read_json_lines, shown
 from ..errors import InputError
-from .reference import Reference
+from .reference import Reference, image_path, make_reference
 
 
 def load_own(path: str | Path, images: str | Path | None = None) -> Iterator[Reference]:
     """Every line of the file.
 
-    `image` and `mask` (a picture, white inside) are paths relative to `images` (default: the file's folder);
-    `segmentation` is a COCO RLE or a list of polygons. Raises InputError naming the first line that is no such object.
+    `image` and `mask` (an image, read by `core.masks.mask_from_image`) are paths, relative ones to `images` (default:
+    the file's folder); `segmentation` is a COCO RLE or a list of polygons. Raises InputError naming the first line that
+    is not a JSON object with "image" and "expression"; a value of a wrong type is the fault of that reference alone.
     """
     path = Path(path)
     base = Path(images or path.parent)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read ({error}).") from None
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            image, expression = base / row["image"], str(row["expression"])
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise InputError(f'Line {number} of {path} is no object with "image" and "expression".') from None
-        truth = base / row["mask"] if isinstance(row.get("mask"), str) else row.get("segmentation")
-        yield Reference(id=row.get("id", number), image=image, expression=expression, kind=row.get("kind"),
-                        segmentation=truth)
+    for number, row in read_json_lines(path):
+        if not isinstance(row, dict) or "image" not in row or "expression" not in row:
+            raise InputError(f'Line {number} of {shown(path)} is not an object with "image" and "expression".')
+        where = f"Line {number}"
+        image, fault = image_path(base, row["image"], where, inside=False)
+        truth = row.get("segmentation")
+        if row.get("mask") is not None:
+            truth, mask_fault = image_path(base, row["mask"], where, inside=False)
+            fault = fault or (mask_fault and f"{where} has a mask that is not the path of an image.")
+        yield make_reference(where, row.get("id", number), image, row["expression"], row.get("kind"), truth,
+                             fault=fault)

@@ -1,4 +1,4 @@
-"""PhraseCut in its released layout: `refer_<split>.json` and Visual Genome pictures `images/<id>.jpg`.
+"""PhraseCut in its released layout: `refer_<split>.json` and Visual Genome images `images/<id>.jpg`.
 
 Layout: Wu et al., "PhraseCut: Language-based image segmentation in the wild" (CVPR 2020), VGPhraseCut_v0.
 """
@@ -7,23 +7,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from ..core.files import read_json, shown
 from ..errors import InputError
-from .reference import Reference, read_json
+from .reference import Reference, image_path, is_id, make_reference
 
 
 def load_phrasecut(folder: str | Path, split: str, images: str | Path | None = None) -> Iterator[Reference]:
     """Every phrase of a split; its truth is the union of all its instances.
 
-    `images` is the pictures' folder (default: `images` in `folder`). Raises InputError when the file is missing.
+    `images` is the images' folder (default: `images` in `folder`). Raises InputError when the file is missing or not
+    a list of tasks; a value of a wrong type is the fault of that reference alone.
     """
     folder = Path(folder)
-    tasks = read_json(folder / f"refer_{split}.json")
+    path = folder / f"refer_{split}.json"
+    tasks = read_json(path)
     if not isinstance(tasks, list) or not all(isinstance(task, dict) and "phrase" in task for task in tasks):
-        raise InputError(f"{folder}/refer_{split}.json is no list of PhraseCut tasks.")
-    for task in tasks:
-        # one list of polygons an instance, each polygon a list of points
+        raise InputError(f"{shown(path)} is not a list of PhraseCut tasks.")
+    for number, task in enumerate(tasks, 1):
+        where = f"Task {number}"
+        id, image_id = task.get("task_id"), task.get("image_id")
+        image, fault = image_path(Path(images or folder / "images"), f"{image_id}.jpg" if is_id(image_id) else None,
+                                  where)
+        polygons, broken = _flat(task.get("Polygons"), where)
+        yield make_reference(where, str(id) if is_id(id) else id, image, task["phrase"], segmentation=polygons,
+                             fault=fault or broken)
+
+
+def _flat(instances: Any, where: str) -> tuple[list[list[Any]] | None, str | None]:
+    """(polygons as flat lists, None) of instances, each a list of polygons, each a list of points; or (None, fault)."""
+    try:
         polygons = [[value for point in polygon for value in point]
-                    for instance in task.get("Polygons") or [] for polygon in instance]
-        yield Reference(id=str(task["task_id"]), image=Path(images or folder / "images") / f"{task['image_id']}.jpg",
-                        expression=task["phrase"], kind=None, segmentation=polygons or None)
+                    for instance in instances or [] for polygon in instance]
+    except TypeError:
+        return None, f"{where} has broken polygons; each instance must be a list of lists of points."
+    return polygons or None, None

@@ -1,65 +1,110 @@
-"""The RefCOCO family in the REFER toolkit's layout: `refs(<splitBy>).p` or `.json`, `instances.json`, pictures."""
+"""The RefCOCO family in the REFER toolkit's layout: `refs(<splitBy>).p` or `.json`, `instances.json`, images."""
 
 from __future__ import annotations
 
-import io
-import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..core.files import read_json, shown
 from ..errors import InputError
-from .reference import Reference, read_json
+from .plain_pickle import load_plain_pickle
+from .reference import Reference, image_path, image_size, is_id, make_reference
 
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Builds containers, strings and numbers only: a pickle that names any class or function is refused."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-
-
-def load_plain_pickle(path: str | Path) -> Any:
-    """The content of an untrusted pickle. Raises InputError unless it holds plain containers, strings and numbers."""
-    try:
-        return _PlainUnpickler(io.BytesIO(Path(path).read_bytes())).load()
-    except FileNotFoundError:
-        raise InputError(f"There is no file {path}.") from None
-    except Exception as error:  # a hostile pickle can make the machinery raise anything
-        raise InputError(f"{path} is no pickle of plain data ({error}); refdiff reads no other.") from None
+_NOTHING = -1  # gRefCOCO's ann_id of an expression that means nothing in the image
 
 
 def load_refer(folder: str | Path, split: str, split_by: str | None = None,
                images: str | Path | None = None) -> Iterator[Reference]:
-    """Every expression of a split, grouped by picture.
+    """Every expression of a split, grouped by image.
 
-    `split_by` names the refs file where there are several; `images` the pictures' folder (default: `images` in
-    `folder`). Raises InputError when files are missing or the split is empty.
+    `split_by` names the refs file where there are several; `images` the images' folder (default: `images` in
+    `folder`). In gRefCOCO's refs `ann_id` is a list: the truth is the union of those annotations, empty where the ref
+    says that nothing is meant. Raises InputError when files are missing or in another layout, or the split is empty;
+    a value of a wrong type is the fault of that reference alone.
     """
     folder = Path(folder)
-    pattern = f"refs({split_by})" if split_by else "refs(*)"
-    files = sorted([*folder.glob(f"{pattern}.json"), *folder.glob(f"{pattern}.p")], key=lambda p: p.suffix == ".p")
-    if not files or not (folder / "instances.json").is_file():
-        raise InputError(f"{folder} is no dataset in the REFER layout: it needs {pattern}.p or .json and "
-                         "instances.json.")
-    refs = load_plain_pickle(files[0]) if files[0].suffix == ".p" else read_json(files[0])
-    instances = read_json(folder / "instances.json")
-    try:
-        pictures = {image["id"]: image for image in instances["images"]}
-        annotations = {annotation["id"]: annotation for annotation in instances["annotations"]}
-        splits = sorted({ref["split"] for ref in refs})
-        chosen = sorted((ref for ref in refs if ref["split"] == split),
-                        key=lambda ref: (ref["image_id"], ref["ref_id"]))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{files[0]} or {folder / 'instances.json'} is not in the REFER layout ({error!r}).") from None
+    path = _refs_file(folder, split_by)
+    refs = load_plain_pickle(path) if path.suffix == ".p" else read_json(path)
+    if not isinstance(refs, list) or not all(isinstance(ref, dict) and isinstance(ref.get("split"), str)
+                                             for ref in refs):
+        raise InputError(f"{shown(path)} is not in the REFER layout: it must be a list of refs, each with its split.")
+    listed, annotations = _instances(folder / "instances.json")
+    chosen = sorted((ref for ref in refs if ref["split"] == split),
+                    key=lambda ref: (_order(ref.get("image_id")), _order(ref.get("ref_id"))))
     if not chosen:
-        raise InputError(f"{folder} has no split {split!r}; it has {', '.join(splits)}.")
-    for ref in chosen:
-        picture = pictures.get(ref["image_id"], {})
-        annotation = annotations.get(ref.get("ann_id"), {})
-        for sentence in ref["sentences"]:
-            yield Reference(
-                id=sentence["sent_id"],
-                image=Path(images or folder / "images") / picture.get("file_name", f"{ref['image_id']} (not listed)"),
-                expression=sentence["sent"], kind=ref.get("kind"), segmentation=annotation.get("segmentation"),
-                size=(picture["height"], picture["width"]) if "height" in picture and "width" in picture else None)
+        splits = sorted({ref["split"] for ref in refs})
+        raise InputError(f"{shown(folder)} has no split {split!r}; it has {shown(', '.join(splits) or 'none')}.")
+    for number, ref in enumerate(chosen, 1):
+        where = f"Ref {ref['ref_id']}" if is_id(ref.get("ref_id")) else f"Ref {number} of split {split}"
+        yield from _expressions(where, ref, listed, annotations, Path(images or folder / "images"))
+
+
+def _refs_file(folder: Path, split_by: str | None) -> Path:
+    pattern = f"refs({split_by})" if split_by else "refs(*)"
+    found = sorted([*folder.glob("refs(*).json"), *folder.glob("refs(*).p")], key=lambda path: path.suffix == ".p")
+    files = [path for path in found if not split_by or path.stem == pattern]
+    names = sorted({path.stem.removeprefix("refs(").removesuffix(")") for path in files})
+    if not files or not (folder / "instances.json").is_file():
+        raise InputError(f"{shown(folder)} is not a dataset in the REFER layout: it needs {shown(pattern)}.p or .json "
+                         "and instances.json.")
+    if len(names) > 1:
+        raise InputError(f"{shown(folder)} has several refs files; choose one with split_by (--split-by): "
+                         f"{shown(', '.join(names))}.")
+    return files[0]
+
+
+def _instances(path: Path) -> tuple[dict[Any, dict[str, Any]], dict[Any, dict[str, Any]]]:
+    """(images, annotations) of an instances.json, by id."""
+    content = read_json(path)
+    found = []
+    for name in ("images", "annotations"):
+        part = content.get(name) if isinstance(content, dict) else None
+        if not isinstance(part, list) or not all(isinstance(each, dict) for each in part):
+            raise InputError(f"{shown(path)} is not in the REFER layout: it must hold lists of images and annotations.")
+        found.append({each["id"]: each for each in part if is_id(each.get("id"))})
+    return found[0], found[1]
+
+
+def _order(value: Any) -> tuple[bool, int | str]:
+    """A key to sort ids by, whatever they are: integers, then strings and all else."""
+    return (False, value) if is_id(value) and not isinstance(value, str) else (True, shown(value))
+
+
+def _expressions(where: str, ref: dict[str, Any], images: dict[Any, dict[str, Any]],
+                 annotations: dict[Any, dict[str, Any]], folder: Path) -> Iterator[Reference]:
+    entry = images.get(ref.get("image_id")) if is_id(ref.get("image_id")) else None
+    if entry is None:
+        name = shown(ref.get("image_id")).replace("/", " ").replace("\0", " ")
+        image, size = folder / f"{name} (not listed)", None
+        fault: str | None = f"{where} is of an image that instances.json does not list."
+    else:
+        image, fault = image_path(folder, entry.get("file_name"), f"Image {entry['id']}")
+        size, wrong = image_size(entry)
+        fault = fault or wrong
+    segmentation, empty, wrong = _truth(ref, annotations, where)
+    fault = fault or wrong
+    sentences = ref.get("sentences")
+    if not isinstance(sentences, list) or not all(isinstance(sentence, dict) for sentence in sentences):
+        yield make_reference(where, None, image, "", fault=f"{where} has no list of sentences.")
+        return
+    for number, sentence in enumerate(sentences, 1):
+        place = f"{where}, sentence {number}"
+        missing = None if "sent" in sentence else f"{place} has no 'sent'."
+        yield make_reference(place, sentence.get("sent_id"), image, sentence.get("sent", sentence.get("raw")),
+                             ref.get("kind"), segmentation, size, missing or fault, empty)
+
+
+def _truth(ref: dict[str, Any], annotations: dict[Any, dict[str, Any]],
+           where: str) -> tuple[Any, bool, str | None]:
+    """(segmentation, whether nothing is meant, what is wrong)."""
+    ids = ref.get("ann_id")
+    ids = ids if isinstance(ids, list) else [ids]
+    meant = [each for each in ids if each != _NOTHING]
+    nothing = ref.get("no_target") is True or (bool(ids) and not meant)
+    if nothing:
+        return (), True, f"{where} says that nothing is meant and names annotations." if meant else None
+    if not meant or not all(is_id(each) and each in annotations for each in meant):
+        return None, False, f"{where} has no mask: instances.json does not list its annotation."
+    parts = tuple(annotations[each].get("segmentation") for each in dict.fromkeys(meant))
+    return parts[0] if len(parts) == 1 else parts, False, None

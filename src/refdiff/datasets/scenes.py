@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 from collections.abc import Callable
@@ -11,9 +12,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..core.files import shown, write_atomically
+from ..core.masks import boxes, to_rle
 from ..errors import InputError
-from ..masks import boxes, to_rle
-from .drawing import Scene, SceneMaker, SceneObject
+from .scene_maker import Scene, SceneMaker, SceneObject
 
 SEED = 1 << 48  # far from every seed that training draws
 SPLIT_BY = "refdiff"
@@ -26,8 +28,8 @@ ANIMALS = frozenset(
     "worm zebra".split()
 )
 _SIZES = ((240, 320), (320, 240), (288, 288), (213, 320))  # px, (height, width)
-_SMALLEST = 0.008  # of the picture: smaller objects are never referred to
-_MARGIN = 0.12  # of the picture's side: how far apart places must be to be worth a word
+_SMALLEST = 0.008  # of the image: smaller objects are never referred to
+_MARGIN = 0.12  # of the image's side: how far apart places must be to be worth a word
 
 _PLACE_FORMS = {
     "left": ("the {} on the left", "left {}", "leftmost {}", "{} on the far left"),
@@ -94,7 +96,7 @@ def _by_colour(rng, thing: SceneObject, alike: list[SceneObject]) -> str | None:
 
 
 def _offset(thing: SceneObject, other: SceneObject, height: int, width: int) -> tuple[float, float]:
-    """How far `thing` lies to the left of and above `other`, in picture sides."""
+    """How far `thing` lies to the left of and above `other`, in image sides."""
     return (other.centre[0] - thing.centre[0]) / width, (other.centre[1] - thing.centre[1]) / height
 
 
@@ -133,21 +135,24 @@ def _by_relation(rng, thing: SceneObject, alike: list[SceneObject], scene: Scene
 
 def write_scenes(out: str | Path, maker: SceneMaker, expressions: int = 300, seed: int = 0,
                  progress: Callable[[int], None] | None = None) -> dict[str, int]:
-    """Write a dataset of at least `expressions` expressions a split below `out`; returns how many each split has.
+    """Write a dataset of at least `expressions` expressions per split below `out`; returns how many each split has.
 
     Layout: `refs(refdiff).p`, `refs(refdiff).json`, `instances.json` and `images/`, as the REFER toolkit reads. In
     splits val (anything), testA (animals) and testB (things). The same arguments give the same files; `progress` is
     told how many expressions were added. Raises InputError when the pictograms lack animals or things, or `out`
-    already holds files.
+    already holds files or cannot be made.
     """
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} is not an empty folder; name a new one.")
     animals = [noun for noun in maker.nouns if noun in ANIMALS]
     things = [noun for noun in maker.nouns if noun not in ANIMALS]
     if len(animals) < 2 or len(things) < 2:
         raise InputError("The pictograms must show at least two animals and two things, each file named by its noun.")
-    (out / "images").mkdir(parents=True)
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise InputError(f"{shown(out)} is not an empty folder; name a new one.")
+        (out / "images").mkdir(parents=True)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{shown(out)} cannot be made ({shown(error)}); name another folder.") from None
     categories = {noun: i + 1 for i, noun in enumerate(maker.nouns)}
     record = _Record([], [], [], categories)
     counts = {}
@@ -189,7 +194,9 @@ class _Record:
         height, width = scene.image.shape[:2]
         image_id = len(self.images) + 1
         name = f"{split}_{image_id:05d}.jpg"
-        Image.fromarray(scene.image).save(out / "images" / name, quality=90)
+        file = io.BytesIO()
+        Image.fromarray(scene.image).save(file, "JPEG", quality=90)
+        write_atomically(out / "images" / name, file.getvalue())
         self.images.append({"id": image_id, "file_name": name, "height": height, "width": width})
         first = len(self.annotations) + 1
         for thing in scene.objects:
@@ -210,8 +217,7 @@ class _Record:
     def write(self, out: Path) -> None:
         names = [{"id": i, "name": noun, "supercategory": "animal" if noun in ANIMALS else "thing"}
                  for noun, i in self.categories.items()]
-        (out / "instances.json").write_text(
-            json.dumps({"images": self.images, "annotations": self.annotations, "categories": names}))
-        (out / f"refs({SPLIT_BY}).json").write_text(json.dumps(self.refs))
-        with (out / f"refs({SPLIT_BY}).p").open("wb") as file:
-            pickle.dump(self.refs, file, protocol=2)
+        instances = {"images": self.images, "annotations": self.annotations, "categories": names}
+        write_atomically(out / "instances.json", json.dumps(instances).encode())
+        write_atomically(out / f"refs({SPLIT_BY}).json", json.dumps(self.refs).encode())
+        write_atomically(out / f"refs({SPLIT_BY}).p", pickle.dumps(self.refs, protocol=2))
