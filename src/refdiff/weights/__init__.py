@@ -1,0 +1,1 @@
+"""Where models come from: `manifest` names them, `hub` fetches them, `check` verifies them, `load` loads them."""
