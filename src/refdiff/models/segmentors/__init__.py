@@ -1,0 +1,1 @@
+"""Models that draw masks, and the automatic mask generator around them."""
