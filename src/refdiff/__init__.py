@@ -1,21 +1,22 @@
-"""refdiff: point at a thing in a picture with words (Ref-Diff, zero-shot referring image segmentation)."""
+"""refdiff: point at things in an image with words (Ref-Diff, zero-shot referring image segmentation)."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = ["BundleError", "InputError", "RefDiff", "RefDiffError", "Segmentation", "Settings", "load_image"]
 
 if TYPE_CHECKING:
+    from .core.images import load_image
     from .errors import BundleError, InputError, RefDiffError
-    from .images import load_image
-    from .pipeline import RefDiff, Segmentation
+    from .pipeline import RefDiff
+    from .result import Segmentation
     from .settings import Settings
 
-_HOMES = {"RefDiff": "pipeline", "Segmentation": "pipeline", "Settings": "settings", "load_image": "images",
+_HOMES = {"RefDiff": "pipeline", "Segmentation": "result", "Settings": "settings", "load_image": "core.images",
           "RefDiffError": "errors", "InputError": "errors", "BundleError": "errors"}
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     # Torch and the model libraries take seconds to import; only what is asked for pays.
     if name in _HOMES:
         from importlib import import_module

@@ -1,0 +1,139 @@
+"""The methods that can be compared, by name.
+
+A method is one call: (encoded image, expressions) -> a choice for each expression. To add one, write the call and put a
+line into METHODS. The masks to choose among are `scene.proposals()`. What depends on the image alone a method keeps
+with
+`scene.kept.get(key, make)`, what depends on the proposals too with `scene.regions(proposals).kept.get(key, make)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..core.proposals import Proposals
+from ..errors import InputError
+from ..language import parse
+from ..scene import EncodedImage
+from ..settings import Variant
+from . import yu2023
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What a method answers to one expression: `mask` bool [H, W], its `index` among the proposals (among Eq. 8's
+    masks for ref-diff/g), its `score`, the `parts` the score is made of, and its `confidence`, where there is one."""
+
+    mask: np.ndarray
+    index: int
+    score: float
+    parts: dict[str, float] = field(default_factory=dict)
+    confidence: float | None = None
+
+
+Call = Callable[[EncodedImage, Sequence[str]], list[Choice]]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A named method: `label` is its name in tables, `needs` the parts of a bundle that it runs."""
+
+    name: str
+    label: str
+    call: Call
+    needs: tuple[str, ...]
+
+    def __call__(self, scene: EncodedImage, expressions: Sequence[str]) -> list[Choice]:
+        """One choice per expression, in order. Raises InputError."""
+        return self.call(scene, expressions)
+
+
+def get_methods(names: Sequence[str]) -> list[Method]:
+    """The methods of these names, in order and once each. Raises InputError for an unknown one."""
+    for name in names:
+        if name not in METHODS:
+            raise InputError(f"There is no method {name!r}; the methods are {', '.join(METHODS)}.")
+    return [METHODS[name] for name in dict.fromkeys(names)]
+
+
+def _ref_diff(variant: Variant, **changes: Any) -> Call:
+    def call(scene: EncodedImage, expressions: Sequence[str]) -> list[Choice]:
+        choices = []
+        for answer in scene.segment(expressions, variant, scene.settings.replace(**changes)):
+            best = answer.candidates[0]
+            both = {"generative": best.generative, "discriminative": best.discriminative}
+            parts = {name: value for name, value in both.items() if value is not None}
+            choices.append(Choice(best.mask, best.index, best.score, parts, answer.confidence))
+        return choices
+
+    return call
+
+
+def _most_similar(proposals: Proposals, features: torch.Tensor, texts: torch.Tensor) -> list[Choice]:
+    """For each text [B, D] the proposal whose feature [N, D] has the greatest cosine with it."""
+    scores = (F.normalize(texts, dim=-1) @ F.normalize(features, dim=-1).T).cpu()
+    return [Choice(proposals.masks[best], best, float(row[best]))
+            for row, best in zip(scores, scores.argmax(1).tolist(), strict=True)]
+
+
+def _sentences(scene: EncodedImage, expressions: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    with scene.watch("text"):
+        parsed = [parse(text, scene.settings.expression) for text in expressions]
+        return yu2023.sentence_features(scene.model.baseline_similarity, parsed)
+
+
+def region_token(scene: EncodedImage, expressions: Sequence[str]) -> list[Choice]:
+    """Yu et al.'s region tokens, compared with sentence and noun phrase."""
+    proposals = scene.proposals()
+
+    def features() -> torch.Tensor:
+        with scene.watch("region token"):
+            clip = scene.model.baseline_similarity
+            return yu2023.region_token_features(clip, yu2023.whole_pixels(clip, scene.image), proposals.tensor)
+
+    regions = scene.regions(proposals).kept.get("region token", features)
+    return _most_similar(proposals, regions, yu2023.mixed_text(*_sentences(scene, expressions)))
+
+
+def cropping(scene: EncodedImage, expressions: Sequence[str]) -> list[Choice]:
+    """Yu et al.'s cropping: plain CLIP on every proposal's box, compared with the sentence."""
+    proposals = scene.proposals()
+
+    def features() -> torch.Tensor:
+        with scene.watch("cropping"):
+            return yu2023.cut_features(scene.model.baseline_similarity, scene.image, proposals.tensor, hide=False)
+
+    return _most_similar(proposals, scene.regions(proposals).kept.get("cropping", features),
+                         _sentences(scene, expressions)[0])
+
+
+def global_local(scene: EncodedImage, expressions: Sequence[str]) -> list[Choice]:
+    """Yu et al.'s own method: token masking and masked crops, compared with sentence and noun phrase."""
+    proposals = scene.proposals()
+
+    def features() -> torch.Tensor:
+        with scene.watch("global-local"):
+            return yu2023.global_local_features(scene.model.baseline_similarity, scene.image, proposals.tensor)
+
+    mixed = scene.regions(proposals).kept.get("global-local", features)
+    return _most_similar(proposals, mixed, yu2023.mixed_text(*_sentences(scene, expressions)))
+
+
+_BASELINE = ("baseline_clip", "sam")
+
+METHODS = {method.name: method for method in (
+    Method("region-token", "Region Token", region_token, _BASELINE),
+    Method("cropping", "Cropping", cropping, _BASELINE),
+    Method("global-local", "Global-Local CLIP", global_local, _BASELINE),
+    # Eq. 10 alone: no masked encoder and no clue
+    Method("sam-clip", "SAM-CLIP", _ref_diff("ds", beta=0.0, clue_weight=0.0, clue_on="masked"), ("clip", "sam")),
+    Method("ref-diff/g", "Ref-Diff/G", _ref_diff("g"), ("diffusion",)),
+    Method("ref-diff/gs", "Ref-Diff/GS", _ref_diff("gs"), ("diffusion", "sam")),
+    Method("ref-diff/ds", "Ref-Diff/DS", _ref_diff("ds"), ("clip", "sam")),
+    Method("ref-diff", "Ref-Diff", _ref_diff("full"), ("diffusion", "clip", "sam")),
+)}
