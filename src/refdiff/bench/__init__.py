@@ -1,1 +1,1 @@
-"""How long the method takes: measured beside the plain way and beside the floor of its arithmetic."""
+"""How long refdiff takes: beside the reference implementation, and beside the floor of its arithmetic."""

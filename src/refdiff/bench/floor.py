@@ -6,6 +6,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode, flop_registry, sdpa_flop_count
@@ -18,7 +19,7 @@ class OperationCounter:
     or compares numbers does not.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.operations: dict[str, Counter[torch.dtype]] = defaultdict(Counter)
 
     @contextmanager
@@ -29,7 +30,7 @@ class OperationCounter:
 
     def seconds(self, stage: str, rates: dict[torch.dtype, float]) -> float:
         """The floor of a stage, from operations a second of each dtype."""
-        return sum(count / rates[dtype] for dtype, count in self.operations[stage].items())
+        return sum((count / rates[dtype] for dtype, count in self.operations[stage].items()), 0.0)
 
 
 # The library counts every kernel of attention but the CPU's.
@@ -39,12 +40,12 @@ _FORMULAS = flop_registry | {torch.ops.aten._scaled_dot_product_flash_attention_
 
 def _noting(operations: Counter[torch.dtype], formula: Callable[..., int]) -> Callable[..., int]:
     """The formula, which also adds what it counts to the dtype of the operator's first tensor."""
-    def count(*arguments, **options) -> int:
+    def count(*arguments: Any, **options: Any) -> int:
         counted = formula(*arguments, **options)
         operations[arguments[0].dtype] += counted
         return counted
 
-    count._get_raw = True  # tensors, not only their shapes
+    setattr(count, "_get_raw", True)  # noqa: B010 - tensors, not only their shapes
     return count
 
 

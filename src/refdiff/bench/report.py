@@ -10,51 +10,64 @@ from typing import Any
 import torch
 
 from ..pipeline import RefDiff
-from .measure import STAGES, measure
+from .measure import STAGES, measure, silent
 from .memory import peak_memory
 
 
-def bench(model: RefDiff, picture: Path, counts: Sequence[int], rounds: int,
-          show: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+def bench(model: RefDiff, image: Path, counts: Sequence[int], rounds: int,
+          show: Callable[[str], None] = silent) -> dict[str, Any]:
     """`measure`, peak memory, and what they were measured on."""
-    report = {
-        "model": model.bundle.name, "dtype": str(model.dtype).removeprefix("torch."),
-        "device": device_name(model.device), "threads": torch.get_num_threads(), "torch": torch.__version__,
-        "image_size": model.settings.image_size, "memory_bound_gb": model.memory}
-    report |= measure(model, picture, counts, rounds, show)
+    report = described(model) | measure(model, image, counts, rounds, show)
     show("measuring memory")
-    report["plain_peak_gb"] = peak_memory(model, picture, None)
+    report["reference_peak_gb"] = peak_memory(model, image, None)
     for count in counts:
-        report["counts"][count]["peak_gb"] = peak_memory(model, picture, count)
+        report["counts"][count]["peak_gb"] = peak_memory(model, image, count)
     return report
 
 
+def described(model: RefDiff) -> dict[str, Any]:
+    """The model, how it runs, and on what."""
+    return {
+        "model": model.bundle.name, "dtype": str(model.dtype).removeprefix("torch."), "fast": sorted(model.fast),
+        "device": device_name(model.device), "threads": torch.get_num_threads(), "torch": torch.__version__,
+        "image_size": model.settings.generative.image_size, "memory_bound_gb": model.memory}
+
+
 def table(report: dict[str, Any]) -> str:
-    """Markdown: a row a stage, for every number of expressions its time and its floor."""
-    counts = report["counts"]
-    unit, factor = ("s", 1) if report["plain_seconds"] > 20 else ("ms", 1000)
-    number = lambda seconds: f"{seconds * factor:.{1 if unit == 's' else 0}f}"  # noqa: E731
-    heads = [f"{count} expression{'s' * (count > 1)}, {unit}" for count in counts]
-    rows = [["stage"] + [cell for head in heads for cell in (head, "floor")]]
-    rows += [[stage] + [number(row["stages"][stage][part]) for row in counts.values()
-                        for part in ("seconds", "floor_seconds")] for stage in STAGES]
-    rows.append(["all"] + [number(row[part]) for row in counts.values() for part in ("seconds", "floor_seconds")])
-    once = lambda name, cell: rows.append([name] + [x for row in counts.items() for x in (cell(*row), "")])  # noqa: E731
-    once("the plain way", lambda count, row: number(count * report["plain_seconds"]))
-    once("times faster", lambda count, row: f"{row['times_faster']:.1f}")
-    once("over the floor", lambda count, row: f"{row['over_floor']:.2f}")
-    once(f"peak GB (plain: {report['plain_peak_gb']:.2f})", lambda count, row: f"{row['peak_gb']:.2f}")
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
-    lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
-    width, height = report["picture"]
+    """Markdown: for every stage its time and its floor, by number of expressions; then the whole, the reference
+    implementation and peak memory."""
+    unit, factor, digits = ("s", 1, 1) if report["reference_seconds"] > 20 else ("ms", 1000, 0)
+
+    def number(seconds: float) -> str:
+        return f"{seconds * factor:.{digits}f}"
+
+    head, rows = ["stage"], [[stage] for stage in (*STAGES, "all")]
+    last = [["the reference implementation"], ["times faster"], ["over the floor"],
+            [f"peak GB (reference implementation: {report['reference_peak_gb']:.2f})"]]
+    for count, figures in report["counts"].items():
+        head += [f"{count} expression{'s' * (int(count) > 1)}, {unit}", "floor"]
+        for row, part in zip(rows, [*(figures["stages"][stage] for stage in STAGES), figures], strict=True):
+            row += [number(part["seconds"]), number(part["floor_seconds"])]
+        values = (number(int(count) * report["reference_seconds"]), f"{figures['times_faster']:.1f}",
+                  f"{figures['over_floor']:.2f}", f"{figures['peak_gb']:.2f}")
+        for row, value in zip(last, values, strict=True):
+            row += [value, ""]
+    width, height = report["image"]
     rates = ", ".join(f"{rate / 1e9:.0f} ({dtype})" for dtype, rate in report["operations_per_second"].items())
     bound = f", at most {report['memory_bound_gb']:g} GB" if report["memory_bound_gb"] else ""
     return "\n".join([
-        f"{report['model']}, {report['dtype']}, {report['image_size']} px{bound}; a picture of {width}x{height}, "
+        f"{report['model']}, {report['dtype']}, {report['image_size']} px{bound}; an image of {width}x{height}, "
         f"{report['proposals']} proposals that can win; medians of {report['rounds']}",
         f"{report['device']}, {report['threads']} threads, torch {report['torch']}, "
-        f"{rates} billion operations/s in matrix products", "", *lines])
+        f"{rates} billion operations/s in matrix products", "", markdown([head, *rows, *last])])
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table with aligned columns; the first row is its head."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
+    lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
+    return "\n".join(lines)
 
 
 def device_name(device: torch.device) -> str:

@@ -1,1 +1,1 @@
-"""Metrics, the resumable runner, significance, and the paper's tables."""
+"""Evaluation: metrics, a resumable runner, significance, the paper's tables, and a self-test on photographs."""

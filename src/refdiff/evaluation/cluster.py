@@ -2,62 +2,62 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..baselines.registry import Method, get_methods
 from ..datasets import Reference
-from ..errors import InputError
-from ..methods import Method, get_methods
+from ..errors import InputError, RefDiffError
 from ..pipeline import RefDiff
-from .runner import evaluate_picture, read_picture
+from .run_folder import Row
+from .work import evaluate_image, read_image
 
-_TASKS_EACH = 2  # queued a worker, so that none waits for the driver
+_TASKS_EACH = 2  # queued per worker, so that none waits for the driver
 
 
 class _Worker:
     """Holds the models; lives in another process."""
 
-    def __init__(self, bundle: Any, device: str, dtype: Any, settings: Any, methods: list[str], threads: int):
+    def __init__(self, model: RefDiff, methods: list[str], threads: int):
         import torch
 
         torch.set_num_threads(threads)
-        self.model, self.methods = RefDiff(bundle, device, dtype, settings), get_methods(methods)
+        self.model, self.methods = model, get_methods(methods)
 
-    def run(self, index: int, references: list[Reference],
-            proposals: str | None) -> tuple[int, list[dict[str, Any]]]:
-        image = read_picture(references[0].image)
-        return index, evaluate_picture(self.model, references, image, self.methods, proposals)
+    def run(self, index: int, references: list[Reference], proposals: str | None) -> tuple[int, list[Row]]:
+        image = read_image(references[0].image)
+        return index, evaluate_image(self.model, references, index, image, self.methods, proposals)
 
 
-def results(model: RefDiff, pictures: list[list[Reference]], todo: Sequence[int], methods: Sequence[Method],
-            proposals: str | Path | None, workers: int) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """(index, rows) of every picture to do, in the order they are finished.
+def results(model: RefDiff, images: list[list[Reference]], todo: Sequence[int], methods: Sequence[Method],
+            proposals: str | Path | None, workers: int) -> Iterator[tuple[int, list[Row]]]:
+    """(index, rows) of every image to do, in the order they are finished.
 
-    Joins the cluster that RAY_ADDRESS names, else starts one here. A worker that dies is started again and its
-    pictures are done again. Pictures and models must lie at the same paths on every machine.
+    Joins the cluster that RAY_ADDRESS names, else starts one here. A worker that dies is started again and its images
+    are done again. Images and models must lie at the same paths on every machine. Raises InputError without Ray.
     """
     try:
         import ray
     except ImportError:
-        raise InputError("--engine ray needs Ray: pip install 'refdiff[ray]'.") from None
+        raise InputError("The ray engine needs Ray; install it with pip install 'refdiff[ray]'.") from None
     import torch
 
     started = not ray.is_initialized()
     if started:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     cuda = model.device.type == "cuda"
     threads = max(1, torch.get_num_threads() // workers)
     kind = ray.remote(num_cpus=threads, num_gpus=1 if cuda else 0, max_restarts=-1, max_task_retries=-1)(_Worker)
-    actors = [kind.remote(model.bundle, str(model.device), model.dtype, model.settings,
-                          [method.name for method in methods], threads) for _ in range(workers)]
+    actors: list[Any] = [kind.remote(model, [method.name for method in methods], threads) for _ in range(workers)]
     waiting: dict[Any, Any] = {}
     remaining = iter(todo)
     path = None if proposals is None else str(Path(proposals).resolve())
 
     def give(actor: Any) -> None:
         for index in remaining:
-            waiting[actor.run.remote(index, pictures[index], path)] = actor
+            waiting[actor.run.remote(index, images[index], path)] = actor
             return
 
     try:
@@ -67,7 +67,11 @@ def results(model: RefDiff, pictures: list[list[Reference]], todo: Sequence[int]
         while waiting:
             (finished,), _ = ray.wait(list(waiting), num_returns=1)
             give(waiting.pop(finished))
-            yield ray.get(finished)
+            try:
+                result = ray.get(finished)
+            except ray.exceptions.RayTaskError as error:
+                raise (error.cause if isinstance(error.cause, RefDiffError) else error) from None
+            yield result
     finally:
         for actor in actors:
             ray.kill(actor)

@@ -9,15 +9,17 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..datasets import open_dataset
+from ..core.drawing import overlay
+from ..core.files import shown
+from ..core.images import load_image
+from ..core.masks import from_rle
+from ..datasets import Dataset, Reference, open_dataset
 from ..errors import InputError
-from ..figures import overlay
-from ..images import load_image
-from ..masks import from_rle
-from .runner import read_header, read_rows
+from .run_folder import Row, fits, read_header, read_rows
 
 TRUTH_COLOUR = (30, 150, 70)
 _SHOWN_SIDE = 320  # px
+_WHERE_SHAPE = {"path": str, "split": str, **dict.fromkeys(("split_by", "images", "name"), (str, type(None)))}
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
 <style>body{{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:64rem;padding:0 1rem;color:#222}}
@@ -30,42 +32,55 @@ figcaption,p{{color:#555}}</style>
 
 
 def failure_sheet(run: str | Path, method: str, worst: int) -> str:
-    """An HTML page, pictures within, of the `worst` expressions of a method: truth (green) beside choice (blue).
+    """An HTML page, images within, of the `worst` expressions of a method: truth (green) beside choice (blue).
 
-    The dataset must still be where the run found it. Raises InputError when the run has no such method.
+    The dataset must still be where the run found it. Raises InputError when the run has no such method or the dataset
+    has changed.
     """
     run = Path(run)
-    about = read_header(run)
-    if method not in about["methods"]:
-        raise InputError(f"The run {run} has no method {method!r}; it has {', '.join(about['methods'])}.")
+    header = read_header(run)
+    if method not in header["methods"]:
+        raise InputError(f"The run {shown(run)} has no method {method!r}; it has {', '.join(header['methods'])}.")
+    if worst < 1:
+        raise InputError("At least one expression must be asked for.")
     rows = [row for row in read_rows(run) if row.get("method") == method and "fault" not in row]
     rows = sorted(rows, key=lambda row: (row["iou"], row["image"], str(row["id"])))[:worst]
-    references = {str(each.id): each for each in open_dataset(**about["where"]).references}
-    sections = []
-    for rank, row in enumerate(rows, 1):
-        reference = references[str(row["id"])]
-        try:
-            image = load_image(reference.image)
-            pictures = [(overlay(image, reference.truth(image.shape[:2]), colour=TRUTH_COLOUR), "truth"),
-                        (overlay(image, from_rle(row["rle"])), f"chosen, score {row['score']:.3f}")]
-        except InputError as error:
-            pictures, note = [], str(error)
-        else:
-            note = f"IoU {row['iou']:.3f}, proposal {row['chosen']}"
-        sections.append(
-            f"<section><h2>{rank}. {html.escape(row['expression'])}</h2>"
-            f"<p>{html.escape(row['image'])}, expression {html.escape(str(row['id']))}: {html.escape(note)}</p>"
-            + "".join(map(_figure, pictures)) + "</section>")
-    title = f"The {len(rows)} worst of {method} on {about['dataset']['name']} {about['dataset']['split']}"
+    dataset = _dataset(run, header["where"]["dataset"])
+    if dataset.fingerprint() != header["dataset"]["fingerprint"]:
+        raise InputError(f"The dataset {shown(header['dataset']['name'])} has changed since the run {shown(run)}.")
+    references = {str(each.id): each for each in dataset.references}
+    sections = [_section(rank, row, references[str(row["id"])]) for rank, row in enumerate(rows, 1)
+                if str(row["id"]) in references]
+    title = f"The {len(sections)} worst of {method} on {header['dataset']['name']} {header['dataset']['split']}"
     return _PAGE.format(title=html.escape(title), body="\n".join(sections), subtitle=html.escape(
-        f"bundle {about['bundle']['name']} {about['bundle']['fingerprint']}"))
+        f"bundle {header['bundle']['name']} {header['bundle']['fingerprint']}"))
 
 
-def _figure(item: tuple[Image.Image, str]) -> str:
-    picture, caption = item
-    picture.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE))
+def _dataset(run: Path, where: dict[str, str | None]) -> Dataset:
+    if not fits(where, _WHERE_SHAPE):
+        raise InputError(f"The header of {shown(run)} does not say where its dataset is.")
+    return open_dataset(**{key: where[key] for key in _WHERE_SHAPE})  # type: ignore[arg-type]
+
+
+def _section(rank: int, row: Row, reference: Reference) -> str:
+    chosen = "nothing proposed" if row["score"] is None else f"chosen, score {row['score']:.3f}"
+    note, figures = f"IoU {row['iou']:.3f}, proposal {row['chosen']}", ""
+    try:
+        image = load_image(reference.image)
+        size = image.shape[0], image.shape[1]
+        figures = _figure(overlay(image, reference.truth(size), colour=TRUTH_COLOUR), "truth") + _figure(
+            overlay(image, from_rle(row["rle"], size)), chosen)
+    except InputError as error:
+        note = str(error)
+    return (f"<section><h2>{rank}. {html.escape(row['expression'])}</h2>"
+            f"<p>{html.escape(row['image'])}, expression {html.escape(str(row['id']))}: {html.escape(note)}</p>"
+            f"{figures}</section>")
+
+
+def _figure(image: Image.Image, caption: str) -> str:
+    image.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE))
     stream = io.BytesIO()
-    picture.save(stream, "PNG")
+    image.save(stream, "PNG")
     data = base64.b64encode(stream.getvalue()).decode()
     return (f'<figure><img alt="{html.escape(caption)}" src="data:image/png;base64,{data}">'
             f"<figcaption>{html.escape(caption)}</figcaption></figure>")

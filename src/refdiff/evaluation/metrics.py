@@ -45,13 +45,16 @@ def summary(overlaps: Iterable[Overlap]) -> dict[str, float]:
     area-weighted IoU: mean IoU weighted by the truth's area, which the release of Ref-Diff prints as mIoU.
     """
     overlaps = list(overlaps)
-    ious = np.array([each.iou for each in overlaps])
-    union = sum(each.union for each in overlaps)
+    ious = np.array([each.iou for each in overlaps], float)
     areas = np.array([each.area for each in overlaps], float)
-    mean = lambda values: float(np.mean(values)) if len(overlaps) else 0.0  # noqa: E731
+    union = sum(each.union for each in overlaps)
     return {
         "oIoU": sum(each.intersection for each in overlaps) / union if union else 0.0,
-        "mIoU": mean(ious),
-        **{f"Pr@{threshold}": mean(ious > threshold) for threshold in THRESHOLDS},
+        "mIoU": _mean(ious),
+        **{f"Pr@{threshold}": _mean(ious > threshold) for threshold in THRESHOLDS},
         "area-weighted IoU": float((ious * areas).sum() / areas.sum()) if areas.sum() else 0.0,
     }
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else 0.0

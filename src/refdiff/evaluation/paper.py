@@ -18,12 +18,12 @@ PHRASECUT = (("PhraseCut", "test"),)
 TSEG = "tseg"  # weakly supervised, no public code: reported, never measured
 
 
-def _row(columns: tuple[tuple[str, str], ...], figures: str) -> dict[tuple[str, str], float]:
+def _row(columns: tuple[tuple[str, str], ...], figures: str) -> dict[tuple[str, ...], float]:
     return {column: float(figure) for column, figure in zip(columns, figures.split(), strict=True) if figure != "-"}
 
 
 # title, metric, columns, method -> figures
-TABLES = {
+TABLES: dict[int, tuple[str, str | None, tuple[tuple[str, str], ...], dict[str, dict[tuple[str, ...], float]]]] = {
     1: ("oIoU against methods with a segmentor and CLIP", "oIoU", REFCOCO_FAMILY, {
         TSEG: {},
         "region-token": _row(REFCOCO_FAMILY, "21.71 20.31 22.63 22.61 20.91 23.46 25.52 25.38 25.29"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,13 +37,26 @@ def difference(first: Sequence[Overlap], second: Sequence[Overlap], seed: int = 
     a, b = (np.array([each.iou for each in one]) for one in (first, second))
     counts = [np.array([getattr(each, name) for each in one], float)
               for one in (first, second) for name in ("intersection", "union")]
-    ratio = lambda i, u, axis: i.sum(axis) / np.maximum(u.sum(axis), 1)  # noqa: E731
-    overall = lambda ia, ua, ib, ub, axis=-1: ratio(ia, ua, axis) - ratio(ib, ub, axis)  # noqa: E731
-    same = bool((a == b).all())  # the t statistic is 0 / 0
-    interval = lambda data, statistic: tuple(float(end) for end in stats.bootstrap(  # noqa: E731
-        data, statistic, paired=len(data) > 1, vectorized=True, n_resamples=_RESAMPLES, batch=100,
-        method="percentile", rng=np.random.default_rng(seed)).confidence_interval)
+    same = bool((a == b).all())  # the t statistic would be 0 / 0
     return Difference(
         count=len(a), mean=float((a - b).mean()), p=1.0 if same else float(stats.ttest_rel(a, b).pvalue),
-        miou_interval=interval((a - b,), lambda d, axis=-1: d.mean(axis)),
-        oiou=float(overall(*counts)), oiou_interval=interval(counts, overall))
+        miou_interval=_interval([a - b], np.mean, seed),
+        oiou=float(_overall_difference(*counts)), oiou_interval=_interval(counts, _overall_difference, seed))
+
+
+def _overall_difference(*counts: np.ndarray, axis: int = -1) -> np.ndarray:
+    """oIoU of the first minus that of the second, along an axis of expressions.
+
+    `counts` are intersections and unions of the first, then of the second.
+    """
+    first, first_unions, second, second_unions = (each.sum(axis) for each in counts)
+    return np.asarray(first / np.maximum(first_unions, 1) - second / np.maximum(second_unions, 1))
+
+
+def _interval(data: Sequence[np.ndarray], statistic: Callable[..., np.ndarray], seed: int) -> tuple[float, float]:
+    """The 95 % bootstrap interval of a statistic that takes `data` and an axis."""
+    from scipy import stats
+
+    found = stats.bootstrap(data, statistic, paired=len(data) > 1, vectorized=True, n_resamples=_RESAMPLES, batch=100,
+                            method="percentile", rng=np.random.default_rng(seed)).confidence_interval
+    return float(found.low), float(found.high)

@@ -1,0 +1,47 @@
+"""What every command says and how: complaints, tables, closed streams."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+from ..errors import RefDiffError
+
+
+def tell(sentence: str) -> None:
+    """A sentence on standard error, or nowhere where that is closed."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError, ValueError):
+            print(f"refdiff: {sentence}", file=sys.stderr, flush=True)
+
+
+def prepare() -> None:
+    """Make printing safe: a character that the terminal lacks is escaped, and a closed stream's number is not taken by
+    the next file that is opened."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def show(text: str) -> None:
+    """Text on standard output. Raises RefDiffError where that is closed."""
+    if sys.stdout is None:
+        raise RefDiffError("Standard output is closed, so that the results cannot be shown.")
+    print(text)
+
+
+def table(rows: Sequence[Sequence[str]], most: int = 44) -> str:
+    """Rows of text in columns; cells but those of the last column are cut to `most` characters."""
+    widths = [min(most, max(len(row[i]) for row in rows)) for i in range(len(rows[0]) - 1)]
+    return "\n".join("  ".join([*map(str.ljust, _cut(row[:-1], widths), widths), row[-1]]).rstrip() for row in rows)
+
+
+def _cut(cells: Iterable[str], widths: Iterable[int]) -> list[str]:
+    return [cell if len(cell) <= width else f"{cell[: width - 1]}…" for cell, width in zip(cells, widths, strict=True)]

@@ -1,0 +1,83 @@
+"""Options that several commands share, and the model they choose."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from .console import tell
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+    from ..core.proposals import Proposals
+    from ..pipeline import RefDiff
+
+
+def model_options(parser: argparse.ArgumentParser, name: bool = True) -> None:
+    """Options of every command that runs a model; without `name`, the command takes the model's name by itself."""
+    if name:
+        parser.add_argument("--model", default="mini",
+                            help="mini, sd15, sd15-light, a bundle folder, or a Hub id (default: mini)")
+    parser.add_argument("--preset", choices=("paper", "official"), help="settings of the paper or of its release")
+    parser.add_argument("--set", dest="changes", action="append", default=[], metavar="NAME=VALUE",
+                        help="change one setting, for example --set alpha=0.2")
+    parser.add_argument("--device", default="auto", help="cpu, cuda or mps (default: the best there is)")
+    parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto",
+                        help="auto: bfloat16 on cuda, float32 elsewhere and for presets (default: auto)")
+    parser.add_argument("--memory", type=float, metavar="GB",
+                        help="keep within about this much: smaller batches, models loaded in turn")
+    parser.add_argument("--no-fast", dest="fast", action="store_false",
+                        help="leave the models as their libraries have them, without refdiff's optimisations")
+    parser.add_argument("--seed", type=int, metavar="N", help="of the diffusion noise (default: 0)")
+
+
+def load_model(options: argparse.Namespace) -> RefDiff:
+    """The model that `model_options` chose. Raises InputError for a wrong setting or device, before any download."""
+    changes = dict(_change(text) for text in options.changes)
+    if options.seed is not None:
+        changes["seed"] = options.seed
+    from ..settings import Settings
+
+    Settings().replace(**changes)  # what is wrong here need not wait for the model libraries
+
+    from ..bench.allocator import keep_freed
+    from ..pipeline import RefDiff
+
+    if options.memory is None:
+        keep_freed()
+    model = RefDiff.from_pretrained(options.model, options.device, options.dtype, options.preset, options.memory,
+                                    options.fast)
+    model.settings = model.settings.replace(**changes)
+    if options.device == "auto":
+        tell(f"running {model.bundle.name} on {model.device} in {str(model.dtype).removeprefix('torch.')}.")
+    return model
+
+
+def given_proposals(options: argparse.Namespace, image: np.ndarray, path: Path) -> Proposals | None:
+    """The masks that --proposals gives for an image (uint8 [H, W, 3]) read from `path`; None without the option.
+
+    Raises InputError where the file holds none for it.
+    """
+    if not options.proposals:
+        return None
+    from ..core.proposals import load_proposals
+
+    found = load_proposals(options.proposals, (image.shape[0], image.shape[1]), path.name)
+    if found is None:
+        raise InputError(f"{options.proposals} lists no masks for {path.name}; there is nothing to choose from.")
+    return found
+
+
+def _change(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"--set needs NAME=VALUE, not {text!r}.")
+    try:
+        return name, json.loads(value)
+    except (ValueError, RecursionError):
+        return name, value

@@ -1,0 +1,188 @@
+"""`refdiff segment` and `refdiff attention`: what an expression points at, and where each of its words looks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError, RefDiffError
+from .console import show, table, tell
+from .options import given_proposals, load_model, model_options
+
+if TYPE_CHECKING:
+    from ..result import Segmentation
+
+
+def add_commands(commands: Any) -> None:
+    """Add them to the command line's parser."""
+    segment = commands.add_parser(
+        "segment", help="write the mask of what an expression points at",
+        description="A word that names an existing file or folder, or ends like an image, is an image; any other is an "
+                    "expression.")
+    segment.add_argument("words", nargs="+", metavar="IMAGE... EXPRESSION...",
+                         help="images (files, or folders of them) and expressions")
+    segment.add_argument("-e", "--expression", dest="expressions", action="append", default=[], metavar="EXPRESSION",
+                         help="an expression that could be taken for an image; may be repeated")
+    model_options(segment)
+    segment.add_argument("--variant", default="full", choices=("full", "g", "gs", "ds"),
+                         help="full: all; g: diffusion alone; gs: diffusion + SAM; ds: CLIP + SAM (default: full)")
+    segment.add_argument("--proposals", metavar="FILE", help="JSON of COCO RLE masks to use instead of SAM's")
+    segment.add_argument("--out", metavar="DIR", type=Path,
+                         help="folder for masks and overlays (default: refdiff-output; with --json none)")
+    segment.add_argument("--json", action="store_true", help="print results with COCO RLE to standard output")
+    segment.set_defaults(run=_segment)
+
+    attention = commands.add_parser("attention", help="draw the map of every token, the root marked")
+    attention.add_argument("image", metavar="IMAGE")
+    attention.add_argument("expression", metavar="EXPRESSION")
+    model_options(attention)
+    attention.add_argument("--out", metavar="FILE", type=Path, default=Path("attention.png"),
+                           help="the sheet to write (default: attention.png)")
+    attention.set_defaults(run=_attention)
+
+
+def images_and_expressions(words: Sequence[str], expressions: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Which words are images, folders replaced by the images in them, and which expressions, with those given as such.
+
+    Raises InputError where there is none of either, or a folder holds no images.
+    """
+    from ..core.images import SUFFIXES
+
+    images: list[Path] = []
+    found: list[str] = []
+    for word in words:
+        path = Path(word)
+        if path.suffix.lower() in SUFFIXES or _exists(path):
+            images += _images_in(path) if path.is_dir() else [path]
+        else:
+            found.append(word)
+    found += expressions
+    if not images:
+        raise InputError(f"No image was given: there is no file {found[0] if found else ''!r}; check the path.")
+    if not found:
+        raise InputError('No expression was given; say in words what to point at: refdiff segment photo.jpg "the cat".')
+    return images, found
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long for a path, as expressions may be
+        return False
+
+
+def _images_in(folder: Path) -> list[Path]:
+    from ..core.images import SUFFIXES
+
+    images = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in SUFFIXES)
+    if not images:
+        raise InputError(f"The folder {folder} holds no images ({', '.join(sorted(SUFFIXES))}).")
+    return images
+
+
+def _segment(options: argparse.Namespace) -> int:
+    images, expressions = images_and_expressions(options.words, options.expressions)
+    out = options.out or (None if options.json else Path("refdiff-output"))
+    if options.json and sys.stdout is None:
+        raise RefDiffError("Standard output is closed, so that the results cannot be printed.")
+    from ..core.files import make_folder
+    from ..core.images import load_image
+    from ..core.proposals import read_proposals
+    from ..language import check_expression
+
+    for expression in expressions:
+        check_expression(expression)
+    if options.proposals:
+        read_proposals(options.proposals)
+    # Before the models are loaded, as a wrong path should fail at once; of several images only the first is kept.
+    first = load_image(images[0]) if len(images) == 1 else None
+    if out:
+        make_folder(out)
+    model = load_model(options)
+    rows, failed = [], 0
+    used: set[str] = set()
+    for path in _progress(images):
+        try:
+            pixels = load_image(path) if first is None else first
+            given = given_proposals(options, pixels, path)
+            results = model.encode(pixels, proposals=given).segment(expressions, options.variant)
+        except InputError as error:
+            if len(images) == 1:
+                raise
+            failed += 1
+            tell(str(error))
+            continue
+        for result in results:
+            rows.append(_row(path, result, _write(result, path, out, used) if out else None))
+            if result.notice:
+                tell(result.notice)
+    show(json.dumps(rows, indent=2) if options.json else _table(rows))
+    return 2 if failed else 0
+
+
+def _progress(images: list[Path]) -> Iterable[Path]:
+    if len(images) < 2 or sys.stderr is None or not sys.stderr.isatty():
+        return images
+    from tqdm import tqdm
+
+    bar: Iterable[Path] = tqdm(images, unit="image")
+    return bar
+
+
+def _write(result: Segmentation, image: Path, out: Path, used: set[str]) -> str:
+    """Write mask and overlay under a name not used before in this call; the mask's path."""
+    slug = _short(re.sub(r"[\W_]+", "-", result.expression.text.lower()).strip("-"), 60) or "expression"
+    stem = _short(image.stem, 120)
+    name, number = f"{stem}.{slug}", 2
+    while name in used:
+        name, number = f"{stem}.{slug}-{number}", number + 1
+    used.add(name)
+    mask = out / f"{name}.mask.png"
+    result.save(mask)
+    from ..core.images import save_image
+
+    save_image(result.overlay(), out / f"{name}.overlay.png")
+    return str(mask)
+
+
+def _short(text: str, most: int) -> str:
+    """The beginning of the text, at most so many bytes of UTF-8: file names are limited."""
+    return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")
+
+
+def _row(image: Path, result: Segmentation, mask: str | None) -> dict[str, Any]:
+    confidence = None if result.confidence is None else round(result.confidence, 4)
+    return {"image": str(image), "expression": result.expression.text, "root": result.expression.root,
+            "direction": list(result.expression.direction), "variant": result.variant, "score": round(result.score, 6),
+            "confidence": confidence, "box": list(result.box), "area": int(result.mask.sum()), "notice": result.notice,
+            "mask": mask, "segmentation": result.rle}
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    return table([("image", "expression", "score", "confidence", "box", "mask")] + [
+        (Path(row["image"]).name, row["expression"], f"{row['score']:.3f}",
+         "-" if row["confidence"] is None else f"{row['confidence']:.2f}", " ".join(map(str, row["box"])),
+         row["mask"] or "") for row in rows])
+
+
+def _attention(options: argparse.Namespace) -> int:
+    from ..core.files import make_folder
+    from ..core.images import check_image_name, load_image, save_image
+    from ..language import check_expression
+
+    check_expression(options.expression)
+    image = load_image(options.image)
+    check_image_name(options.out)
+    found = load_model(options).encode(image).correlation(options.expression)
+    from ..core.drawing import attention_sheet
+
+    make_folder(options.out.parent)
+    save_image(attention_sheet(image, found.tokens, found.per_token, found.root), options.out)
+    root = " ".join(found.tokens[i] for i in found.root)
+    show(f"{options.out}: {len(found.tokens)} tokens, root {root!r}")
+    return 0

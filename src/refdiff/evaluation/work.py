@@ -1,0 +1,112 @@
+"""The work on one image: its rows, whichever engine asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..baselines.registry import Choice, Method
+from ..core.images import load_image
+from ..core.masks import to_rle
+from ..core.proposals import load_proposals
+from ..datasets import Reference
+from ..errors import InputError
+from ..scene import EncodedImage
+from ..timing import Stopwatch
+from .metrics import Overlap
+from .run_folder import Row
+
+if TYPE_CHECKING:
+    from ..pipeline import RefDiff
+
+
+def read_image(path: Path) -> np.ndarray | InputError:
+    """The image uint8 [H, W, 3], or why there is none."""
+    try:
+        return load_image(path)
+    except InputError as error:
+        return error
+
+
+def evaluate_image(model: RefDiff, references: Sequence[Reference], index: int, image: np.ndarray | InputError,
+                   methods: Sequence[Method], proposals: str | Path | None) -> list[Row]:
+    """The rows of image number `index` of a dataset: a fault for each expression that cannot be used, else an answer
+    for each method and expression.
+
+    Where the file of proposals lists the image without any, every expression is missed by the methods that choose among
+    proposals: IoU 0.
+    """
+    rows: list[Row] = []
+    usable: list[tuple[Reference, np.ndarray]] = []
+    for reference in references:
+        try:
+            usable.append((reference, _truth(reference, image)))
+        except InputError as error:
+            rows.append(_fault(index, reference, error))
+    if not usable or isinstance(image, InputError):
+        return rows
+    try:
+        given = load_proposals(proposals, _size(image), references[0].image.name) if proposals is not None else None
+        scene = model.encode(image, proposals=given)
+    except InputError as error:
+        return rows + [_fault(index, reference, error) for reference, _ in usable]
+    none_proposed = proposals is not None and given is None
+    texts = [reference.expression for reference, _ in usable]
+    for method in methods:
+        scene.watch = watch = Stopwatch(model.wait)
+        answers: Sequence[Choice | InputError | None]
+        answers = [None] * len(texts) if none_proposed and "sam" in method.needs else _answers(method, scene, texts)
+        spent = {stage: round(value, 2) for stage, value in watch.milliseconds.items()}
+        for (reference, truth), answer in zip(usable, answers, strict=True):
+            if isinstance(answer, InputError):
+                rows.append(_fault(index, reference, answer) | {"method": method.name})
+                continue
+            rows.append(_answer(index, reference, method, answer, truth) | {"milliseconds": spent})
+            spent = {}  # of all the image's expressions together, told once
+    return rows
+
+
+def _size(image: np.ndarray) -> tuple[int, int]:
+    return image.shape[0], image.shape[1]
+
+
+def _truth(reference: Reference, image: np.ndarray | InputError) -> np.ndarray:
+    if reference.fault is not None:
+        raise InputError(reference.fault)
+    if isinstance(image, InputError):
+        raise image
+    return reference.truth(_size(image))
+
+
+def _answers(method: Method, scene: EncodedImage, texts: list[str]) -> Sequence[Choice | InputError]:
+    """A choice for each expression; where one of them is refused, each by itself."""
+    try:
+        return method(scene, texts)
+    except InputError:
+        return [_alone(method, scene, text) for text in texts]
+
+
+def _alone(method: Method, scene: EncodedImage, text: str) -> Choice | InputError:
+    try:
+        return method(scene, [text])[0]
+    except InputError as error:
+        return error
+
+
+def _fault(index: int, reference: Reference, error: InputError) -> Row:
+    return {"image_index": index, "id": reference.id, "image": reference.image.name,
+            "expression": reference.expression, "fault": str(error)}
+
+
+def _answer(index: int, reference: Reference, method: Method, choice: Choice | None, truth: np.ndarray) -> Row:
+    mask = np.zeros_like(truth) if choice is None else choice.mask
+    overlap = Overlap.of(mask, truth)
+    return {
+        "image_index": index, "id": reference.id, "image": reference.image.name, "expression": reference.expression,
+        "kind": reference.kind, "method": method.name, "iou": overlap.iou, **asdict(overlap),
+        "chosen": choice and choice.index, "score": choice and choice.score, "parts": choice.parts if choice else {},
+        "confidence": choice.confidence, "rle": to_rle(mask)}
