@@ -1,13 +1,14 @@
-"""Measure the runner: memory over many pictures, and the time of one Ray worker against two.
+"""Measure the runner: memory over many images, and the time of one Ray worker against two.
 
-    python benchmarks/evaluation.py memory [--pictures 2000]
-    python benchmarks/evaluation.py workers [--data benchmarks/scenes] [--pictures 40]
+    python benchmarks/evaluation.py memory [--images 2000]
+    python benchmarks/evaluation.py workers [--data benchmarks/scenes] [--images 40]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import tempfile
 import time
 from itertools import islice
@@ -17,17 +18,17 @@ import numpy as np
 from PIL import Image
 
 from refdiff import RefDiff
+from refdiff.baselines.registry import get_methods
+from refdiff.core.masks import to_rle
 from refdiff.datasets import open_dataset
 from refdiff.datasets.reference import Dataset
 from refdiff.evaluation.runner import Progress, evaluate
-from refdiff.masks import to_rle
-from refdiff.methods import get_methods
 
 SIDE = 64
 
 
 def small_scenes(folder: Path, count: int) -> tuple[Path, Path]:
-    """A dataset of `count` pictures of one coloured square each, and a file of their proposals."""
+    """A dataset of `count` images of one coloured square each, and a file of their proposals."""
     lines, proposals = [], {}
     for i in range(count):
         rng = np.random.default_rng(i)
@@ -49,25 +50,25 @@ def resident() -> float:
     return pages * 4096 / 1e6
 
 
-def memory(pictures: int) -> None:
+def memory(images: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        data, proposals = small_scenes(Path(folder), pictures)
+        data, proposals = small_scenes(Path(folder), images)
 
         def show(progress: Progress) -> None:
-            if progress.done % max(1, pictures // 10) == 0:
-                print(f"{progress.done} pictures: {resident():.0f} MB", flush=True)
+            if progress.done % max(1, images // 10) == 0:
+                print(f"{progress.done} images: {resident():.0f} MB", flush=True)
 
         evaluate(RefDiff.from_pretrained("mini"), open_dataset(data), get_methods(["region-token", "ref-diff/ds"]),
                  Path(folder) / "run", proposals, show=show)
 
 
-def workers(data: Path, pictures: int) -> None:
+def workers(data: Path, images: int) -> None:
     import ray
 
     whole = open_dataset(data)
-    kept = [reference for group in islice(whole.pictures(), pictures) for reference in group]
+    kept = [reference for group in islice(whole.images(), images) for reference in group]
     dataset = Dataset(whole.name, whole.split, tuple(kept), whole.where)
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     model, methods = RefDiff.from_pretrained("mini"), get_methods(["ref-diff"])
     import torch
 
@@ -78,10 +79,10 @@ def workers(data: Path, pictures: int) -> None:
             moments = []
             evaluate(model, dataset, methods, folder, workers=count,
                      show=lambda progress, moments=moments: moments.append(time.perf_counter()))
-            # from the first pictures on: a worker's start (imports, loading) is paid once a run
+            # from the first images on: a worker's start (imports, loading) is paid once per run
             seconds = (moments[-1] - moments[count]) / (len(moments) - 1 - count)
             spent.setdefault(count, []).append(seconds)
-            print(f"{count} worker(s): {1000 * seconds:.0f} ms a picture", flush=True)
+            print(f"{count} worker(s): {1000 * seconds:.0f} ms per image", flush=True)
     print(f"one worker's time over two workers': {min(spent[1]) / min(spent[2]):.2f}")
 
 
@@ -89,9 +90,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("memory", "workers"))
     parser.add_argument("--data", type=Path, default=Path(__file__).parent / "scenes")
-    parser.add_argument("--pictures", type=int)
+    parser.add_argument("--images", type=int)
     options = parser.parse_args()
     if options.what == "memory":
-        memory(options.pictures or 2000)
+        memory(options.images or 2000)
     else:
-        workers(options.data, options.pictures or 40)
+        workers(options.data, options.images or 40)

@@ -4,7 +4,7 @@
     refdiff bench examples/scene.png --model FOLDER --set image_size=512
 
 SD 1.5 (U-Net, VAE, text encoder), SAM ViT-H and CLIP ViT-B/16. The masks mean nothing; SAM's thresholds are set so that
-a third of them passes the first filter and PROPOSALS all of them, about as of a real picture with real weights.
+a third of them passes the first filter and PROPOSALS all of them, about as of a real image with real weights.
 """
 
 from __future__ import annotations
@@ -12,20 +12,23 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, SamConfig, SamModel
 
-from refdiff.bundle import EMBEDDED, load_tokenizer
-from refdiff.images import load_image
-from refdiff.segmentor import Segmentor, point_grid, stability_scores
-from refdiff.settings import Settings
+from refdiff import load_image
+from refdiff.models.segmentors.grid import point_grid, stability_scores
+from refdiff.models.segmentors.sam import SamSegmentor
+from refdiff.settings import SegmentorSettings
+from refdiff.weights.load import load_tokenizer
+from refdiff.weights.manifest import EMBEDDED, FORMAT
 
 PROPOSALS = 60
 LOGITS = 3000  # times larger than a fresh model's
-PICTURE = Path(__file__).parent.parent / "examples" / "scene.png"
+IMAGE = Path(__file__).parent.parent / "examples" / "scene.png"
 
 
 def write_diffusion(folder: Path) -> None:
@@ -66,19 +69,20 @@ def write_sam(folder: Path) -> dict[str, float]:
 
 
 @torch.inference_mode()
-def suitable_thresholds(model: SamModel) -> dict[str, float]:
-    segmentor, image = Segmentor(model), load_image(PICTURE)
-    embedding, (height, width) = segmentor.encode(image), segmentor.inner(image.shape[:2])
+def suitable_thresholds(model: Any) -> dict[str, float]:
+    segmentor, image = SamSegmentor(model), load_image(IMAGE)
+    size = image.shape[0], image.shape[1]
+    embedding, (height, width) = segmentor.encode(image), segmentor.inner(size)
     points = torch.from_numpy(point_grid(32)).float() * torch.tensor([width, height])
-    rated, stability = [], []
+    ratings, stabilities = [], []
     for part in points.split(16):
         output = model(image_embeddings=embedding, input_points=part[None, :, None],
                        input_labels=torch.ones(1, len(part), 1, dtype=torch.int))
         logits = F.interpolate(output.pred_masks[0], size=(segmentor.side,) * 2, mode="bilinear")
-        logits = F.interpolate(logits[..., :height, :width], size=image.shape[:2], mode="bilinear")
-        rated.append(output.iou_scores.flatten())
-        stability.append(stability_scores(logits.flatten(0, 1), Settings().stability_offset))
-    rated, stability = torch.cat(rated), torch.cat(stability)
+        logits = F.interpolate(logits[..., :height, :width], size=size, mode="bilinear")
+        ratings.append(output.iou_scores.flatten())
+        stabilities.append(stability_scores(logits.flatten(0, 1), SegmentorSettings().stability_offset))
+    rated, stability = torch.cat(ratings), torch.cat(stabilities)
     first = float(rated.quantile(2 / 3))
     passed = stability[rated > first]
     print(f"logits {logits.std():.2f}, predicted IoU {rated.min():.3f} to {rated.max():.3f}, "
@@ -86,15 +90,15 @@ def suitable_thresholds(model: SamModel) -> dict[str, float]:
     return {"iou_threshold": first, "stability_threshold": float(passed.quantile(1 - PROPOSALS / len(passed)))}
 
 
-def tokenizer():
+def tokenizer() -> Any:
     """mini's vocabulary at CLIP's length: the words do not matter here, the 77 tokens do."""
     small = load_tokenizer(EMBEDDED / "mini" / "clip")
     small.model_max_length = 77
     return small
 
 
-def save(model: torch.nn.Module, folder: Path) -> None:
-    print(f"{folder.name}: {sum(p.numel() for p in model.parameters()):,} parameters")
+def save(model: Any, folder: Path) -> None:
+    print(f"{folder.name}: {sum(p.numel() for p in model.parameters()):,} parameters", flush=True)
     model.half().save_pretrained(folder, safe_serialization=True)
 
 
@@ -107,7 +111,7 @@ def main() -> None:
     write_clip(options.folder / "clip")
     thresholds = write_sam(options.folder / "sam")
     (options.folder / "refdiff.json").write_text(json.dumps({
-        "format": 1, "name": "full-size", "diffusion": "diffusion", "clip": "clip", "sam": "sam",
+        "format": FORMAT, "name": "full-size", "diffusion": "diffusion", "clip": "clip", "sam": "sam",
         "geometry": thresholds | {"nms_threshold": 1.0, "duplicate_threshold": 1.0}}, indent=2) + "\n")
 
 

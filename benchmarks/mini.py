@@ -12,11 +12,11 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+from refdiff.masks import iou_matrix
 
 from refdiff import RefDiff
 from refdiff.cli import load_model, model_options
 from refdiff.datasets.refer import load_refer
-from refdiff.masks import iou_matrix
 
 VARIANTS = ("g", "gs", "ds", "full")
 

@@ -1,4 +1,4 @@
-"""refdiff's own time over the floor, round by round: `refdiff bench` without the plain way's minutes a round.
+"""refdiff's own time over the floor, round by round: `refdiff bench` without the reference implementation's minutes.
 
     python benchmarks/over_floor.py [--expressions 1] [--rounds 5] [--model FOLDER] [--dtype bfloat16] ...
 """
@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 from refdiff.bench.floor import OperationCounter
-from refdiff.bench.measure import STAGES, expressions, product_rates, refdiff_way, seconds_of
-from refdiff.cli import load_model, model_options
+from refdiff.bench.measure import STAGES, expressions, product_rates, run_refdiff, seconds_of
+from refdiff.cli.options import load_model, model_options
 from refdiff.timing import Stopwatch
 
-PICTURE = Path(__file__).parent.parent / "examples" / "scene.png"
+IMAGE = Path(__file__).parent.parent / "examples" / "scene.png"
 
 
 def main() -> None:
@@ -24,11 +25,11 @@ def main() -> None:
     model_options(parser)
     options = parser.parse_args()
     model, texts, counter = load_model(options), expressions(options.expressions), OperationCounter()
-    refdiff_way(model, PICTURE, texts, counter)
+    run_refdiff(model, IMAGE, texts, counter)
     ratios = []
     for _ in range(options.rounds):
-        rates, watch = product_rates(model), Stopwatch(model.device)
-        seconds = seconds_of(model, lambda watch=watch: refdiff_way(model, PICTURE, texts, watch))
+        rates, watch = product_rates(model), Stopwatch(model.wait)
+        seconds = seconds_of(model, partial(run_refdiff, model, IMAGE, texts, watch))
         floors = {stage: counter.seconds(stage, rates) for stage in STAGES}
         ratios.append(seconds / sum(floors.values()))
         print(f"{seconds:.2f} s, {ratios[-1]:.2f} times the floor:", ", ".join(

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import torch.nn.functional as F
+from refdiff.masks import iou_matrix
 
 from refdiff import RefDiff, baselines, methods
 from refdiff.datasets import open_dataset
-from refdiff.masks import iou_matrix
 
 if __name__ == "__main__":
     model = RefDiff.from_pretrained("mini")

@@ -14,11 +14,11 @@ from pathlib import Path
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from refdiff.bench.measure import STAGES, expressions, refdiff_way
-from refdiff.cli import load_model, model_options
+from refdiff.bench.measure import STAGES, expressions, run_refdiff
+from refdiff.cli.options import load_model, model_options
 from refdiff.timing import Stopwatch
 
-PICTURE = Path(__file__).parent.parent / "examples" / "scene.png"
+IMAGE = Path(__file__).parent.parent / "examples" / "scene.png"
 
 
 class Marker(Stopwatch):
@@ -34,7 +34,9 @@ def stage_table(events: list) -> str:
     """Milliseconds a stage took and its kernels ran, and how many there were."""
     spans = [event for event in events if event.name in STAGES and event.device_type == DeviceType.CPU]
     kernels = [event for event in events if event.device_type == DeviceType.CUDA and event.name not in STAGES]
-    wall, busy, count = defaultdict(float), defaultdict(float), Counter()
+    wall: defaultdict[str, float] = defaultdict(float)
+    busy: defaultdict[str, float] = defaultdict(float)
+    count: Counter[str] = Counter()
     for span in spans:
         inside = [each for each in kernels if span.time_range.start <= each.time_range.start < span.time_range.end]
         wall[span.name] += span.time_range.elapsed_us() / 1000
@@ -52,10 +54,10 @@ def main() -> None:
     options = parser.parse_args()
     model, texts = load_model(options), expressions(options.expressions)
     for _ in range(2):
-        refdiff_way(model, PICTURE, texts)
+        run_refdiff(model, IMAGE, texts)
     on_device = model.device.type != "cpu"
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA] if on_device else None) as watched:
-        refdiff_way(model, PICTURE, texts, Marker(model.device))
+        run_refdiff(model, IMAGE, texts, Marker(model.wait))
     print(stage_table(watched.events()))
     print(watched.key_averages().table(sort_by=f"self_{'device' if on_device else 'cpu'}_time_total", row_limit=15,
                                        max_name_column_width=60))

@@ -5,25 +5,29 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
-GOLDEN = ROOT.parent / "shared" / "golden"
+DATA = Path(__file__).parent / "data"
+SHARED = ROOT.parent / "shared"
 
 
-@pytest.fixture(scope="session")
-def golden() -> Path:
-    if not GOLDEN.is_dir():
-        pytest.skip("the golden arrays of the release (../shared/golden) are not here")
-    return GOLDEN
+def cases(kind: str) -> list:
+    """The golden arrays in the repository and, where it lies beside it, in ../shared: parameters (checkpoint,
+    arrays)."""
+    found = [(DATA / "golden" / "checkpoint", path) for path in sorted((DATA / "golden").glob(f"{kind}_*.npz"))]
+    here = {path.name for _, path in found}
+    golden = SHARED / "golden"
+    found += [(golden / "checkpoint", path) for path in sorted(golden.glob(f"{kind}_*.npz")) if path.name not in here]
+    return [pytest.param((folder, dict(np.load(path))), id=path.stem) for folder, path in found]
 
 
 @pytest.fixture(scope="session")
 def model():
     from refdiff import RefDiff
 
-    return RefDiff.from_pretrained("mini")
+    return RefDiff.from_pretrained("mini", device="cpu")
 
 
 @pytest.fixture
-def picture(tmp_path) -> Path:
+def image_file(tmp_path) -> Path:
     """A red disc on the left and a blue square on the right of a grey ground."""
     path = tmp_path / "shapes.png"
     Image.fromarray(shapes()).save(path)

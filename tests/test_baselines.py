@@ -1,23 +1,42 @@
-"""The rivals' features against the arrays of their own release."""
+"""Yu et al.'s features against the arrays of their own release; and that what a method keeps is not mixed up."""
 
 import numpy as np
 import pytest
 import torch
 
-from refdiff.baselines import region_token_features, token_masked_features
-from refdiff.discriminative import DiscriminativeModel
+from conftest import cases, shapes
+from refdiff.baselines.registry import METHODS
+from refdiff.baselines.yu2023 import region_token_features, token_masked_features
+from refdiff.core.proposals import Proposals
+from refdiff.models import open_similarity
 
 
-@pytest.fixture(scope="module")
-def clip(golden):
-    return DiscriminativeModel.from_pretrained(golden / "checkpoint" / "clip")
-
-
-@pytest.mark.parametrize("case", (0, 2, 4))
-def test_features_agree_with_the_release(clip, golden, case):
-    arrays = np.load(golden / f"baseline_{case}.npz")
-    pixels, masks = torch.from_numpy(arrays["pixels"]), arrays["masks"]
+@pytest.mark.parametrize("case", cases("baseline"))
+def test_features_agree_with_the_release(case):
+    folder, arrays = case
+    clip = open_similarity(folder / "clip")
+    pixels, masks = torch.from_numpy(arrays["pixels"]), torch.from_numpy(arrays["masks"])
     regions = region_token_features(clip, pixels, masks).numpy()
     masked = token_masked_features(clip, pixels, masks, int(arrays["first_masked_block"])).numpy()
     assert np.abs(regions - arrays["region_token_features"]).max() < 1e-4
     assert np.abs(masked - arrays["token_masked_features"]).max() < 1e-4
+
+
+def some_masks(seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    masks = np.zeros((3, 96, 144), bool)
+    for mask in masks:
+        top, left = rng.integers(60), rng.integers(100)
+        mask[top : top + 30, left : left + 40] = True
+    return masks
+
+
+@pytest.mark.parametrize("name", ["region-token", "cropping", "global-local", "sam-clip", "ref-diff"])
+def test_proposals_made_on_the_fly_are_never_taken_for_others(model, name):
+    expected = [METHODS[name](model.encode(shapes(), proposals=Proposals.of(some_masks(seed), "given")), ["a ball"])[0]
+                for seed in range(8)]
+    scene = model.encode(shapes())
+    for seed in range(8):  # each set is gone before the next is made, so that it may lie at the same address
+        scene._given = Proposals.of(some_masks(seed), "given")
+        found = METHODS[name](scene, ["a ball"])[0]
+        assert np.array_equal(found.mask, expected[seed].mask) and found.score == expected[seed].score

@@ -5,15 +5,15 @@ import pytest
 import torch
 
 from conftest import shapes
-from refdiff import InputError, RefDiff
+from refdiff import RefDiff
 from refdiff.bench.floor import OperationCounter, matrix_product_rate
-from refdiff.bench.plain import plain_answer
-from refdiff.cli import main
-from refdiff.memory import Shelf, weight_gb
-from refdiff.settings import Settings
+from refdiff.bench.measure import STAGES, measure
+from refdiff.bench.memory import peak_memory
+from refdiff.bench.reference import Reference
+from refdiff.bench.report import described, table
 
 
-def test_the_floor_counts_two_operations_a_multiplication():
+def test_the_floor_counts_two_operations_per_multiplication():
     counter, half = OperationCounter(), torch.bfloat16
     queries, keys = torch.randn(1, 2, 8, 16), torch.randn(1, 2, 32, 16)
     with torch.inference_mode():
@@ -31,57 +31,31 @@ def test_the_floor_counts_two_operations_a_multiplication():
     assert matrix_product_rate(torch.device("cpu"), torch.float32) > 0
 
 
-@pytest.mark.parametrize("preset", [None, "official"])
-def test_answers_are_those_of_the_plain_way(model, preset):
+@pytest.fixture(scope="module")
+def reference(model):
+    return Reference(model.bundle, model.device)
+
+
+@pytest.mark.parametrize("preset", [None, "paper", "official"])
+def test_answers_are_those_of_the_reference_implementation(model, reference, preset):
     settings = model.bundle.settings(preset).replace(points_per_side=6, min_area=0)
     scene = model.encode(shapes(), settings)
     for text in ("a ball", "the blue book on the right"):
-        plain = plain_answer(model, shapes(), text, settings)
-        result = scene.segment([text])[0]
-        assert np.abs(scene.correlation_maps([text])[0] - plain.correlation).max() < 1e-4
-        assert np.array_equal(result.mask, plain.mask)
+        answer = reference.answer(shapes(), text, settings)
+        mask = scene.segment([text])[0].mask
+        assert np.abs(scene.correlation_maps([text])[0] - answer.correlation).max() < 1e-3
+        assert (mask & answer.mask).sum() > 0.9 * (mask | answer.mask).sum()
 
 
-def test_bench_prints_and_writes_what_it_measured(picture, tmp_path, capsys):
-    file = tmp_path / "bench.json"
-    command = ["bench", str(picture), "--expressions", "2", "--rounds", "1", "--set", "points_per_side=4"]
-    assert main([*command, "--json", str(file)]) == 0
-    report = json.loads(file.read_text())
-    row = report["counts"]["2"]
-    assert row["times_faster"] == pytest.approx(2 * report["plain_seconds"] / row["seconds"])
+def test_the_report_holds_what_was_measured_and_the_table_shows_it(model, image_file):
+    own = RefDiff(model.bundle, model.device, model.dtype, model.settings.replace(points_per_side=4))
+    report = measure(own, image_file, [2], rounds=1)
+    row = report["counts"][2]
+    assert row["times_faster"] == pytest.approx(2 * report["reference_seconds"] / row["seconds"])
     assert row["floor_seconds"] == pytest.approx(sum(stage["floor_seconds"] for stage in row["stages"].values()))
-    assert report["plain_peak_gb"] > 0 and row["peak_gb"] > 0
-    out = capsys.readouterr().out
-    assert all(f"| {stage}" in out for stage in row["stages"])
-    assert main(["bench", str(picture), "--expressions", "0"]) == 2
-
-
-def test_a_memory_bound_loads_models_in_turn_and_keeps_the_answer(model, picture):
-    bound = 2.2 * max(weight_gb(folder, torch.float32) for folder in model.bundle.parts.values())
-    small = RefDiff(model.bundle, memory=bound)
-    loaded = set()
-    get = small.shelf.get
-
-    def watched(name, folder, load):
-        found = get(name, folder, load)
-        loaded.add(frozenset(small.shelf._models))
-        return found
-
-    small.shelf.get = watched
-    assert np.array_equal(small(picture, "a ball").mask, model(picture, "a ball").mask)
-    assert max(map(len, loaded)) < 5 and frozenset.union(*loaded) == {"sam", "clip", "unet", "vae", "text_encoder"}
-
-
-def test_batches_follow_the_bound():
-    def batches(bound):
-        settings = Shelf(bound, {}, torch.float32).bounded(Settings())
-        return settings.expressions_per_batch, settings.points_per_batch, settings.crops_per_batch
-
-    assert batches(None) == batches(64.0) == (16, 64, 32)
-    assert batches(0.01) == (1, 1, 1)
-    assert batches(2.0) == (5, 35, 32)
-
-
-def test_a_bound_must_be_above_zero(model):
-    with pytest.raises(InputError, match="above 0"):
-        RefDiff(model.bundle, memory=0)
+    row["peak_gb"] = report["reference_peak_gb"] = peak_memory(own, image_file, None)
+    assert 0.1 < row["peak_gb"] < 10
+    report |= described(own)
+    shown = table(report)
+    assert all(f"| {stage} " in shown for stage in (*STAGES, "all", "times faster"))
+    assert table(json.loads(json.dumps(report))) == shown

@@ -4,59 +4,65 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from conftest import shapes
-from refdiff.errors import BundleError
-from refdiff.generative import correlation_map, cross_attention_layers, read_attention
-from refdiff.settings import OFFICIAL
+from refdiff import RefDiff
+from refdiff.errors import BundleError, InputError
+from refdiff.fast.unet import Runner, share_start, stop_after_reading
+from refdiff.models.diffusion.cross import run_unet
+from refdiff.models.diffusion.recorder import Recorder, cross_attention_layers, install_readers
 
 
 @pytest.fixture(scope="module")
-def generative(model):
-    return model.generative
+def plain():
+    """mini's diffusion model with nothing of `fast` in it."""
+    return RefDiff.from_pretrained("mini", device="cpu", fast=False)
 
 
 @pytest.fixture(scope="module")
-def latents(generative, model):
-    return generative.encode_image(shapes(), model.settings)
+def latents(model):
+    return model.diffusion.encode_image(shapes(), model.settings.generative)
+
+
+def read(runner, unet, latents, states, layers, softmax=True, output=True):
+    """Maps float32 [B, n, S] of the layers, in order, and the U-Net's prediction."""
+    recorder = Recorder(layers, softmax)
+    predicted = runner(unet, latents, 200, states, recorder, output)
+    return [recorder.maps[name] for name in layers], predicted
 
 
 @torch.inference_mode()
-def test_reading_attention_changes_nothing(generative, model, latents):
-    states = generative.encode_texts(["a red ball"])
-    plain = generative.unet(latents, 200, encoder_hidden_states=states).sample
-    layers = generative.layers(model.settings)
+def test_reading_attention_changes_nothing(plain, latents):
+    unet, states = plain.diffusion._part("unet"), plain.diffusion._text_states(["a red ball"])
+    alone = unet(latents, 200, encoder_hidden_states=states).sample
+    layers = plain.diffusion.layers(plain.settings.generative)
     for softmax in (True, False):
-        maps, output = read_attention(generative.unet, latents, 200, states, layers, softmax, whole=True)
-        assert torch.allclose(output, plain, atol=1e-5)
-        early, nothing = read_attention(generative.unet, latents, 200, states, layers, softmax)
-        assert nothing is None
-        assert all(torch.equal(a, b) for a, b in zip(maps, early, strict=True))
-    assert torch.allclose(generative.unet(latents, 200, encoder_hidden_states=states).sample, plain)
+        _, predicted = read(run_unet, unet, latents, states, layers, softmax)
+        assert torch.allclose(predicted, alone, atol=1e-5)
+    assert torch.equal(unet(latents, 200, encoder_hidden_states=states).sample, alone)
 
 
 @torch.inference_mode()
-def test_attention_is_eq_4_of_the_layers_own_projections(generative, model, latents):
-    """Against a plain hook on one layer: softmax of its queries and keys, by hand."""
-    name = generative.layers(model.settings)[0]
-    layer = dict(generative.unet.named_modules())[name]
-    seen = {}
+def test_attention_is_eq_4_of_the_layers_own_projections(plain, latents):
+    """Against a hook on one layer: softmax of its queries and keys, by hand."""
+    unet, states = plain.diffusion._part("unet"), plain.diffusion._text_states(["a red ball"])
+    name = plain.diffusion.layers(plain.settings.generative)[0]
+    layer, seen = unet.get_submodule(name), {}
     hook = layer.register_forward_pre_hook(
         lambda _, args, kwargs: seen.update(hidden=args[0], states=kwargs["encoder_hidden_states"]), with_kwargs=True)
-    states = generative.encode_texts(["a red ball"])
-    maps, _ = read_attention(generative.unet, latents, 200, states, [name], softmax=True)
+    (found,), _ = read(run_unet, unet, latents, states, [name])
     hook.remove()
     queries, keys = layer.to_q(seen["hidden"])[0], layer.to_k(seen["states"])[0]
     width = queries.shape[1] // layer.heads
     heads = [torch.softmax(queries[:, i : i + width] @ keys[:, i : i + width].T / width**0.5, -1)
              for i in range(0, queries.shape[1], width)]
-    assert torch.allclose(maps[0][0].flatten(0, 1), sum(heads) / len(heads), atol=1e-5)
+    assert torch.allclose(found[0], sum(heads) / len(heads), atol=1e-5)
 
 
-def test_the_unet_stops_after_the_last_layer_it_needs(generative, model, latents):
-    calls = []
-    last = generative.unet.up_blocks[-1]
+def test_the_unet_stops_after_the_last_layer_it_needs(model, latents):
+    calls, unet = [], model.diffusion._part("unet")
     hooks = [block.register_forward_hook(lambda *_, i=i: calls.append(i))
-             for i, block in enumerate([generative.unet.mid_block, *last.resnets, generative.unet.conv_out])]
-    generative.attention(latents, ["a cat"], model.settings.replace(layers=("up_blocks.1.attentions.0",)))
+             for i, block in enumerate([unet.mid_block, *unet.up_blocks[-1].resnets, unet.conv_out])]
+    settings = model.settings.replace(layers=("up_blocks.1.attentions.0",)).generative
+    model.diffusion.attention(latents, ["a cat"], settings)
     for hook in hooks:
         hook.remove()
     assert calls == [0, 1]  # neither the resnet after the layer nor what follows it
@@ -75,37 +81,50 @@ def test_texts_that_share_their_picture_get_what_each_gets_alone(crossing):
                                 mid_block_type=middle, up_block_types=(up, "UpBlock2D")).eval()
     latents, states = torch.randn(2, 4, 16, 16), torch.randn(6, 7, 12)
     layers = cross_attention_layers(unet)
-    shared, output = read_attention(unet, latents, 30, states, layers, softmax=True, whole=True)
-    apart, expected = read_attention(unet, latents.repeat(3, 1, 1, 1), 30, states, layers, softmax=True, whole=True)
-    assert torch.allclose(output, expected, atol=1e-5)
+    install_readers(unet)
+    apart, expected = read(run_unet, unet, latents, states, layers)
+    share_start(unet)
+    stop_after_reading(unet)
+    shared, predicted = read(Runner(stop=True, share=True), unet, latents, states, layers)
+    assert torch.allclose(predicted, expected, atol=1e-5)
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(shared, apart, strict=True))
-    assert len(read_attention(unet, latents[:1], 30, states[:1], layers, softmax=True)[0]) == len(layers)
+    early, nothing = read(Runner(stop=True, share=True), unet, latents[:1], states[:1], layers, output=False)
+    assert nothing is None and len(early) == len(layers)
+    assert torch.equal(unet(latents, 200, encoder_hidden_states=states[:2]).sample,
+                       run_unet(unet, latents, 200, states[:2], Recorder([], True), True))
 
 
-def test_a_batch_gives_what_single_expressions_give(generative, model, latents):
-    texts = ["a cat", "the red ball on the left", "blue square"]
-    batch = generative.attention(latents, texts, model.settings)
+def test_a_batch_gives_what_single_expressions_give(model, latents):
+    texts, settings = ["a cat", "the red ball on the left", "blue square"], model.settings.generative
+    batch = model.diffusion.attention(latents, texts, settings)
     for i, text in enumerate(texts):
-        assert torch.allclose(batch[:, i], generative.attention(latents, [text], model.settings)[:, 0], atol=1e-5)
+        alone = model.diffusion.attention(latents, [text], settings)[:, 0]
+        assert torch.allclose(batch[:, i], alone, atol=1e-5)
 
 
-def test_the_correlation_map_is_eq_5(model):
-    grid = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(0))
-    c = correlation_map(grid, (96, 144), model.settings)
-    assert c.shape == (96, 144) and c.min() == 0 and c.max() == pytest.approx(1, abs=1e-6)
-    square = torch.nn.functional.interpolate(grid[None], size=(144, 144), mode="bilinear")[0, 0, 24:120]
-    assert torch.allclose(c, (square - square.min()) / (square.max() - square.min()), atol=1e-5)
-    flat = correlation_map(torch.ones(1, 16, 16), (20, 30), OFFICIAL)
-    assert flat.isfinite().all()
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
+def test_a_step_is_the_librarys_whatever_is_predicted(model, kind):
+    from diffusers import DDIMScheduler
+
+    scheduler = DDIMScheduler(**{**model.diffusion.scheduler.config, "prediction_type": kind, "clip_sample": False})
+    scheduler.set_timesteps(20)
+    x, predicted = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    step = scheduler.config.num_train_timesteps // 20
+    diffusion = type(model.diffusion)(None, None, scheduler, 8)
+    here = 5 * step
+    own = diffusion.step(x, predicted, here, here - step, scheduler.alphas_cumprod)
+    assert torch.allclose(own, scheduler.step(predicted, here, x).prev_sample, atol=1e-5)
 
 
-def test_the_same_seed_gives_the_same_map_and_another_seed_another(generative, model):
-    settings = model.settings
-    first, second = (generative.correlation(shapes(), "a red ball", settings) for _ in range(2))
+def test_the_same_seed_gives_the_same_map_and_another_seed_another(model):
+    diffusion, settings = model.diffusion, model.settings
+    first, second = (diffusion.correlation(shapes(), "a red ball", settings) for _ in range(2))
     assert np.array_equal(first, second)
-    assert not np.array_equal(first, generative.correlation(shapes(), "a red ball", settings.replace(seed=7)))
+    assert not np.array_equal(first, diffusion.correlation(shapes(), "a red ball", settings.replace(seed=7)))
 
 
-def test_a_stride_without_layers_is_refused(generative, model):
+def test_sizes_that_do_not_fit_the_models_are_refused(model):
     with pytest.raises(BundleError, match="strides 8"):
-        generative.layers(model.settings.replace(attention_stride=5))
+        model.diffusion.layers(model.settings.replace(attention_stride=5).generative)
+    with pytest.raises(InputError, match="multiple of"):
+        model.diffusion.encode_image(shapes(), model.settings.replace(image_size=100).generative)

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,14 +18,19 @@ from scipy import stats
 
 from conftest import ROOT
 from refdiff import InputError, RefDiff
-from refdiff.cli import main
+from refdiff.baselines.registry import METHODS, get_methods
+from refdiff.cli.main import main
+from refdiff.core.files import read_json
+from refdiff.core.masks import from_polygons, to_rle
+from refdiff.core.proposals import Proposals
 from refdiff.datasets import open_dataset
-from refdiff.evaluation import runner
+from refdiff.evaluation import run_folder, runner, self_test
 from refdiff.evaluation.metrics import Overlap, summary
+from refdiff.evaluation.render import render
+from refdiff.evaluation.report import write_report
 from refdiff.evaluation.significance import difference
-from refdiff.evaluation.tables import Run, paper_tables, render
-from refdiff.masks import to_rle
-from refdiff.methods import METHODS, get_methods
+from refdiff.evaluation.tables import Run, paper_tables
+from refdiff.weights.manifest import Domain
 
 QUICK = ("region-token", "cropping")
 
@@ -79,10 +86,10 @@ def test_significance_is_the_paired_t_test_and_its_interval_covers_the_differenc
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory) -> Path:
-    """A dataset of 8 pictures with proposals, and with four faults: no picture, no mask, a broken RLE, no words."""
+    """A dataset of 5 images with proposals, and with four faults: no image, no mask, a broken RLE, no words."""
     folder = tmp_path_factory.mktemp("small")
     references = open_dataset(ROOT / "benchmarks" / "scenes", "val").references
-    names = list(dict.fromkeys(reference.image for reference in references))[:8]
+    names = list(dict.fromkeys(reference.image for reference in references))[:5]
     lines, proposals = [], {}
     for reference in references:
         if reference.image in names:
@@ -93,7 +100,7 @@ def small(tmp_path_factory) -> Path:
             kept = proposals.setdefault(reference.image.name, [to_rle(mask) for mask in whole])
             kept.append(to_rle(reference.mask))
     lines[1] |= {"segmentation": None}
-    lines[2] |= {"segmentation": {"size": [10, 10], "counts": "!!"}}
+    lines[2]["segmentation"] |= {"counts": "!!"}
     lines[3] |= {"expression": " "}
     lines.append({"id": "lost", "image": "nowhere.png", "expression": "a cat", "segmentation": None})
     (folder / "small.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -114,32 +121,32 @@ def whole(model, small, tmp_path_factory) -> Path:
 
 
 def test_every_fault_is_named_and_the_rest_is_measured(whole, small):
-    report = json.loads((whole / runner.REPORT).read_text())
+    report = json.loads((whole / run_folder.REPORT).read_text())
     said = {fault["id"]: fault["fault"] for fault in report["faults"]}
     assert len(said) == 4 and "nowhere.png" in said["lost"]
     assert any("no mask" in text for text in said.values()) and any("RLE" in text for text in said.values())
     total = len((small / "small.jsonl").read_text().splitlines())
     for method in QUICK:
         assert report["figures"][method]["all"]["expressions"] == total - 4
-    rows = [row for row in runner.read_rows(whole) if "iou" in row]
+    rows = [row for row in run_folder.read_rows(whole) if "iou" in row]
     assert {"iou", "intersection", "union", "chosen", "score", "milliseconds"} <= set(rows[0])
 
 
 def test_a_run_cut_anywhere_goes_on_to_the_same_report(model, small, whole, tmp_path):
-    content = (whole / runner.ROWS).read_bytes()
-    for part in (0.02, 0.4, 0.77, 1.0):
+    content = (whole / run_folder.ROWS).read_bytes()
+    for part in (0.02, 0.55, 1.0):
         out = tmp_path / str(part)
         out.mkdir()
-        (out / runner.HEADER).write_bytes((whole / runner.HEADER).read_bytes())
-        (out / runner.ROWS).write_bytes(content[: int(len(content) * part)])
+        (out / run_folder.HEADER).write_bytes((whole / run_folder.HEADER).read_bytes())
+        (out / run_folder.ROWS).write_bytes(content[: int(len(content) * part)])
         run(model, small, out)
-        assert (out / runner.REPORT).read_bytes() == (whole / runner.REPORT).read_bytes()
+        assert (out / run_folder.REPORT).read_bytes() == (whole / run_folder.REPORT).read_bytes()
 
 
 def test_a_killed_process_loses_nothing(small, whole, tmp_path):
     command = [sys.executable, "-m", "refdiff", "evaluate", str(small / "small.jsonl"), "--out", str(tmp_path),
                "--method", ",".join(QUICK), "--proposals", str(small / "proposals.json")]
-    rows = tmp_path / runner.ROWS
+    rows = tmp_path / run_folder.ROWS
     for moment in (0, 4):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while process.poll() is None and not (rows.exists() and len(rows.read_bytes().splitlines()) > moment):
@@ -147,17 +154,107 @@ def test_a_killed_process_loses_nothing(small, whole, tmp_path):
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    assert (tmp_path / runner.REPORT).read_bytes() == (whole / runner.REPORT).read_bytes()
+    assert (tmp_path / run_folder.REPORT).read_bytes() == (whole / run_folder.REPORT).read_bytes()
 
 
-def test_other_settings_or_data_are_not_mixed_in(model, small, whole):
+def test_other_settings_or_data_are_not_mixed_in(model, small, whole, tmp_path):
     with pytest.raises(InputError, match=r"settings \(seed\)"):
-        run(RefDiff(model.bundle, settings=model.settings.replace(seed=1)), small, whole)
-    with pytest.raises(InputError, match="methods"):
+        run(RefDiff(model.bundle, model.device, settings=model.settings.replace(seed=1)), small, whole)
+    with pytest.raises(InputError, match="other fast"):
+        run(RefDiff(model.bundle, model.device, settings=model.settings, fast=False), small, whole)
+    with pytest.raises(InputError, match="other methods"):
         run(model, small, whole, QUICK[:1])
+    with pytest.raises(InputError, match="other proposals"):
+        changed = tmp_path / "proposals.json"
+        changed.write_text((small / "proposals.json").read_text() + " ")
+        runner.evaluate(model, open_dataset(small / "small.jsonl"), get_methods(QUICK), whole, changed)
     with pytest.raises(InputError, match="dataset"):
         runner.evaluate(model, open_dataset(ROOT / "benchmarks" / "scenes", "testA"), get_methods(QUICK), whole,
                         small / "proposals.json")
+
+
+def copied(whole: Path, out: Path, rows: bytes) -> Path:
+    out.mkdir()
+    (out / run_folder.HEADER).write_bytes((whole / run_folder.HEADER).read_bytes())
+    (out / run_folder.ROWS).write_bytes(rows)
+    return out
+
+
+def test_a_line_that_is_not_a_row_is_refused_by_readers_and_done_again_by_a_run(model, small, whole, tmp_path, capsys):
+    lines = (whole / run_folder.ROWS).read_bytes().splitlines(keepends=True)
+    answer = next(json.loads(line) for line in lines if b'"iou"' in line)
+    broken = [b"5", b'{"picture": "0"}', b"[" * 200_000, b"\xff", b"", *(json.dumps(row).encode() for row in (
+        {key: value for key, value in answer.items() if key != "kind"}, answer | {"iou": float("nan")},
+        answer | {"image_index": 99}, answer | {"method": ["cropping"]}))]
+    for number, line in enumerate(broken):
+        out = copied(whole, tmp_path / str(number), b"".join([lines[0], line + b"\n", *lines[1:]]))
+        if b'"image_index": 99' not in line:
+            assert main(["failures", str(out), "--method", "cropping", "--out", str(tmp_path / "page.html")]) == 2
+            assert "Line 2 of" in capsys.readouterr().err
+        done = run_folder.keep_whole_images(out, list(open_dataset(small / "small.jsonl").images()), QUICK)
+        assert done == {1, 2, 3, 4, 5}
+    run(model, small, out)
+    assert (out / run_folder.REPORT).read_bytes() == (whole / run_folder.REPORT).read_bytes()
+
+
+@pytest.mark.parametrize("header", ["[1]", "{}", "5", '{"methods": [3]}', "[" * 200_000, ""])
+def test_a_header_that_is_not_one_is_refused(header, model, small, whole, tmp_path, capsys):
+    out = copied(whole, tmp_path / "run", b"")
+    (out / run_folder.HEADER).write_text(header)
+    assert main(["tables", str(out)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    with pytest.raises(InputError, match=r"header\.json"):
+        run(model, small, out)
+
+
+def test_rows_that_are_there_twice_count_once(small, whole, tmp_path):
+    content = (whole / run_folder.ROWS).read_bytes()
+    out = copied(whole, tmp_path / "twice", content * 2)
+    write_report(out)
+    assert (out / run_folder.REPORT).read_bytes() == (whole / run_folder.REPORT).read_bytes()
+    images = list(open_dataset(small / "small.jsonl").images())
+    assert run_folder.keep_whole_images(out, images, QUICK) == set(range(len(images)))
+    assert (out / run_folder.ROWS).read_bytes() == content
+
+
+def test_a_run_has_one_writer_and_a_killed_one_leaves_no_lock(model, small, tmp_path, capsys):
+    hold = "import sys, time; from pathlib import Path; from refdiff.evaluation.run_folder import locked\n" \
+           "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", hold, str(tmp_path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(InputError, match=f"process {process.pid} on "):
+            run(model, small, tmp_path)
+        process.kill()
+    with run_folder.locked(tmp_path), pytest.raises(InputError, match=f"process {os.getpid()} on "):
+        run(model, small, tmp_path)
+
+
+def test_where_nothing_is_proposed_everything_is_missed(model, small, tmp_path):
+    proposals = json.loads((small / "proposals.json").read_text())
+    line = json.loads((small / "small.jsonl").read_text().splitlines()[0])
+    (tmp_path / "one.jsonl").write_text(json.dumps(line))
+    (tmp_path / "none.json").write_text(json.dumps(proposals | {Path(line["image"]).name: []}))
+    report = runner.evaluate(model, open_dataset(tmp_path / "one.jsonl"), get_methods(["cropping", "ref-diff/g"]),
+                             tmp_path / "run", tmp_path / "none.json")
+    figures = report["figures"]["cropping"]["all"]
+    assert (figures["expressions"], figures["mIoU"]) == (1, 0)
+    assert report["figures"]["ref-diff/g"]["all"]["mIoU"] > 0 and report["faults"] == []
+    row = next(run_folder.read_rows(tmp_path / "run"))
+    assert row["union"] == row["area"] > 0 and row["chosen"] is None
+    assert main(["failures", str(tmp_path / "run"), "--method", "cropping", "--out", str(tmp_path / "page.html")]) == 0
+    assert "nothing proposed" in (tmp_path / "page.html").read_text()
+
+
+def test_kinds_of_wrong_types_are_faults(model, small, tmp_path):
+    line = json.loads((small / "small.jsonl").read_text().splitlines()[0])
+    kinds = ["noun", 5, None, ["noun"], {}, "place"]
+    (tmp_path / "kinds.jsonl").write_text("".join(json.dumps(line | {"id": i, "kind": kind}) + "\n"
+                                                  for i, kind in enumerate(kinds)))
+    report = runner.evaluate(model, open_dataset(tmp_path / "kinds.jsonl"), get_methods(["cropping"]), tmp_path / "run",
+                             small / "proposals.json")
+    assert [fault["id"] for fault in report["faults"]] == [1, 3, 4]
+    assert {kind: each["expressions"] for kind, each in report["figures"]["cropping"].items()} == {
+        "all": 3, "noun": 1, "place": 1}
 
 
 def test_ray_gives_the_same_report_though_a_worker_is_killed(model, small, whole, tmp_path):
@@ -178,7 +275,7 @@ def test_ray_gives_the_same_report_though_a_worker_is_killed(model, small, whole
     finally:
         ray.shutdown()
     assert killed
-    assert (tmp_path / runner.REPORT).read_bytes() == (whole / runner.REPORT).read_bytes()
+    assert (tmp_path / run_folder.REPORT).read_bytes() == (whole / run_folder.REPORT).read_bytes()
 
 
 def test_reading_ahead_keeps_order_and_stays_few():
@@ -192,7 +289,7 @@ def test_tables_hold_the_papers_figures_beside_the_measured(whole):
     assert [table.title.split(":")[0] for table in tables] == [f"Table {i}" for i in range(1, 6)]
     text = render(tables, "markdown")
     assert "| Ref-Diff | 35.16 | 37.44 |" in text and "TSEG (reported)" in text
-    report = json.loads((whole / runner.REPORT).read_text())
+    report = json.loads((whole / run_folder.REPORT).read_text())
     measured = f"{100 * report['figures']['cropping']['all']['mIoU']:.2f}"
     run = Run("RefCOCO", "val", report, whole)
     assert f"24.83 / **{measured}**" in render(paper_tables([run]), "markdown") or (
@@ -207,13 +304,13 @@ def test_tables_hold_the_papers_figures_beside_the_measured(whole):
 
 def test_every_method_answers_every_expression(model):
     reference = open_dataset(ROOT / "benchmarks" / "scenes", "val").references[0]
-    scene = model.encode(reference.image)
+    scene = model.encode(reference.image, proposals=Proposals.of(reference.mask[None], "given"))
     for method in METHODS.values():
-        choices = method(scene, ["a cat", reference.expression], scene.proposals() if method.proposals else None)
+        choices = method(scene, ["a cat", reference.expression])
         assert len(choices) == 2 and all(choice.mask.shape == scene.size for choice in choices)
 
 
-def test_the_commands_of_a_comparison(small, whole, picture, tmp_path, capsys):
+def test_the_commands_of_a_comparison(small, whole, image_file, tmp_path, capsys):
     assert main(["tables", str(whole), "--format", "csv"]) == 0
     assert '"small: comparison, mIoU",Cropping,small,val,mIoU,' in capsys.readouterr().out
     page = tmp_path / "failures.html"
@@ -221,7 +318,7 @@ def test_the_commands_of_a_comparison(small, whole, picture, tmp_path, capsys):
     assert page.read_text().count("<section>") == 3 and page.read_text().count("data:image/png") == 6
     capsys.readouterr()
     sheet = tmp_path / "compare.png"
-    assert main(["compare", str(picture), "the ball", "--out", str(sheet)]) == 0
+    assert main(["compare", str(image_file), "--device", "cpu", "the ball", "--out", str(sheet)]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:-1]] == list(METHODS)
     with Image.open(sheet) as opened:
         assert opened.width > 900
@@ -230,13 +327,45 @@ def test_the_commands_of_a_comparison(small, whole, picture, tmp_path, capsys):
 @pytest.mark.parametrize("arguments, words", [
     (["evaluate", "{small}/small.jsonl", "--out", "{tmp}", "--method", "magic"], "no method 'magic'"),
     (["evaluate", "{small}/absent", "--out", "{tmp}"], "no dataset"),
-    (["evaluate", "{small}/small.jsonl", "--out", "{whole}"], "other methods"),
+    (["evaluate", "{small}/small.jsonl", "--out", "{whole}", "--device", "cpu"], "other methods"),
     (["tables", "{tmp}"], "no run"),
     (["failures", "{whole}", "--method", "ref-diff"], "no method 'ref-diff'"),
-    (["compare", "{small}/absent.png", "a cat"], "no picture"),
+    (["compare", "{small}/absent.png", "a cat"], "no file"),
 ])
 def test_wrong_use_is_one_sentence(small, whole, tmp_path, arguments, words, capsys):
     filled = [argument.format(small=small, whole=whole, tmp=tmp_path) for argument in arguments]
     assert main(filled) == 2
     error = capsys.readouterr().err
     assert words in error and len(error.splitlines()) == 1
+
+
+class _Drawn:
+    """Answers the photographs' expressions with the masks drawn by hand, the first `wrong` of them with nothing."""
+
+    def __init__(self, wrong: int):
+        self.left = wrong
+
+    def encode(self, image: np.ndarray):
+        self.size = image.shape[:2]
+        return self
+
+    def segment(self, expressions: list[str]) -> list[SimpleNamespace]:
+        drawn = {asked["expression"]: asked["segmentation"] for each in read_json(self_test.PHOTOGRAPHS)
+                 for asked in each["expressions"]}
+        answers = []
+        for text in expressions:
+            mask = from_polygons(drawn[text], self.size) & (self.left <= 0)
+            self.left -= 1
+            answers.append(SimpleNamespace(mask=mask, confidence=None))
+        return answers
+
+
+def test_the_self_test_judges_models_for_photographs_alone(model):
+    photographic = replace(model.bundle, domain=Domain())
+    rows = self_test.self_test(_Drawn(wrong=2))
+    assert [row.iou for row in rows] == [0, 0, 1, 1, 1, 1]
+    assert "4 of 6 are over 0.5: the models do what they should" in self_test.report(rows, photographic)
+    assert "never been run" in self_test.report(rows, photographic)
+    assert "something is wrong" in self_test.report(self_test.self_test(_Drawn(wrong=3)), photographic)
+    of_mini = self_test.report(rows, model.bundle)
+    assert "outside the domain of mini" in of_mini and "what they should" not in of_mini

@@ -1,15 +1,19 @@
+import io
 import json
+import pickle
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from conftest import ROOT, shapes
 from refdiff import InputError, RefDiff
-from refdiff.masks import from_rle, iou_matrix
-from refdiff.matching import between_class_scores, fuse, generative_scores
-from refdiff.proposals import Proposals
-from refdiff.segmentor import peak_points
+from refdiff.core.masks import from_rle, iou_matrix
+from refdiff.core.proposals import Proposals
+from refdiff.method import between_class_scores, fuse, generative_scores, threshold_proposals
+from refdiff.models.segmentors.grid import peak_points
+from refdiff.weights.manifest import Bundle
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +44,15 @@ def test_scores_are_eq_1_of_their_parts(model, scene):
         assert np.allclose([c.generative for c in result.candidates], scores(correlation, masks), atol=1e-5)
     for candidate in result.candidates:
         assert candidate.score == pytest.approx(
-            float(fuse(candidate.generative, candidate.discriminative, scene.settings.alpha)), abs=1e-6)
+            float(fuse(candidate.generative, candidate.discriminative, scene.settings.matching.alpha)), abs=1e-6)
     scores = [candidate.score for candidate in result.candidates]
     assert scores == sorted(scores, reverse=True) and result.score == scores[0]
 
 
 def test_variant_g_chooses_among_eq_8(scene):
     result = scene.segment(["a ball"], "g")[0]
-    masks = Proposals.from_correlation(scene.correlation_maps(["a ball"])[0]).masks
+    masks = threshold_proposals(
+        scene.correlation_maps(["a ball"])[0], scene.settings.generative.thresholds).masks
     assert any(np.array_equal(result.mask, mask) for mask in masks)
 
 
@@ -63,19 +68,67 @@ def test_presets_and_settings_change_the_run(model, scene):
 def test_results_can_be_saved(model, scene, tmp_path):
     result = scene.segment(["a ball"], "g")[0]
     result.save(tmp_path / "mask.png")
+    buffer = io.BytesIO()
+    result.save(buffer)
+    for file in (tmp_path / "mask.png", buffer):
+        with Image.open(file) as saved:
+            assert np.array_equal(np.asarray(saved) == 255, result.mask)
+    with pytest.raises(InputError, match="mask"):
+        result.save(tmp_path / "mask")
     assert result.overlay().size[0] == 144
     left, top, right, bottom = result.box
     assert result.mask[top:bottom, left:right].sum() == result.mask.sum()
+    cutout = result.cutout()
+    assert cutout.size == (right - left, bottom - top)
+    assert np.array_equal(np.asarray(cutout)[..., 3] == 255, result.mask[top:bottom, left:right])
+    assert result == result and result != scene.segment(["a ball"], "g")[0]
+
+
+def test_a_users_own_arrays_are_theirs(model):
+    image = shapes()
+    scene = model.encode(image)
+    image[:] = 0
+    result = scene.segment(["a ball"])[0]
+    assert scene.image.any() and np.array_equal(scene.image, shapes())
+    result.mask[:] = True
+    assert not scene.proposals().masks[result.candidates[0].index].all()
+    with pytest.raises(ValueError, match="read-only"):
+        result.candidates[0].mask[:] = True
+
+
+def test_a_model_is_pickled_without_its_weights(model):
+    copy = pickle.loads(pickle.dumps(model))
+    assert copy.settings == model.settings and np.array_equal(copy(shapes(), "a ball", "g").mask,
+                                                              model(shapes(), "a ball", "g").mask)
+
+
+@pytest.mark.parametrize(("variant", "unused"), [("g", ("sam", "clip")), ("gs", ("clip",)), ("ds", ("diffusion",))])
+def test_only_the_parts_that_a_variant_needs_are_looked_for(variant, unused, monkeypatch):
+    model, part = RefDiff.from_pretrained("mini", device="cpu"), Bundle.part
+
+    def checked(bundle, name):
+        assert name not in unused
+        return part(bundle, name)
+
+    monkeypatch.setattr(Bundle, "part", checked)
+    for memory in (None, 3.0):
+        RefDiff(model.bundle, model.device, memory=memory)(shapes(), "a ball", variant)
+
+
+def test_confidence_is_given_for_the_settings_it_was_fitted_for(model, scene):
+    own = scene.segment(["the ball on the left"])[0]
+    assert 0 < own.confidence < 1
+    assert scene.segment(["a ball"], settings=scene.settings.replace(alpha=0.3))[0].confidence is None
 
 
 def test_peaks_ask_sam_at_the_maps_maxima_and_leave_other_expressions_alone(model):
-    settings = model.settings.replace(points="peaks", peaks=6)
+    settings = model.settings.replace(point_source="peaks", peaks=6)
     scene = model.encode(shapes(), settings)
     alone = scene.segment(["the ball on the left"])[0]
     together = model.encode(shapes(), settings).segment(["a cat", "the ball on the left"])[1]
     assert np.array_equal(alone.mask, together.mask) and len(alone.candidates) <= 18
     c = scene.correlation_maps(["the ball on the left"])[0]
-    points = peak_points(c, 6)
+    points = peak_points(c, settings.segmentor)
     assert np.all((points > 0) & (points < 1))
     x, y = (points[0] * [c.shape[1], c.shape[0]]).astype(int)
     assert c[y, x] == c.max()
@@ -93,6 +146,12 @@ def test_wrong_calls_are_refused(scene):
         scene.segment(["a ball"], "best")
     with pytest.raises(InputError, match="list"):
         scene.segment("a ball")
+    for name, value in (("device", "gpu"), ("device", "meta"), ("dtype", "int8"), ("memory", float("inf")),
+                        ("preset", "best")):
+        with pytest.raises(InputError):
+            RefDiff.from_pretrained("mini", **{name: value})
+    with pytest.raises(InputError, match="144x96"):
+        RefDiff.from_pretrained("mini").encode(shapes(), proposals=Proposals.of(np.ones((1, 5, 5), bool), "given"))
     assert scene.segment([]) == []
 
 
@@ -108,11 +167,11 @@ def test_the_main_job(model):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
-def test_a_gpu_gives_the_processors_answers(model):
-    texts, picture = ["the cat on the left", "the guitar"], ROOT / "examples" / "scene.png"
-    here = model.encode(picture)
+def test_a_gpu_gives_the_cpus_answers(model):
+    texts, image = ["the cat on the left", "the guitar"], ROOT / "examples" / "scene.png"
+    here = model.encode(image)
     for dtype in (torch.float32, torch.float16):
-        there = RefDiff.from_pretrained("mini", "cuda", dtype).encode(picture)
+        there = RefDiff.from_pretrained("mini", "cuda", dtype).encode(image)
         for own, other in zip(here.segment(texts), there.segment(texts), strict=True):
             assert iou_matrix(own.mask[None], other.mask[None])[0, 0] > 0.95
         assert np.abs(here.correlation_maps(texts)[0] - there.correlation_maps(texts)[0]).max() < 0.05

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from refdiff import InputError
-from refdiff.datasets.drawing import TINTS, SceneMaker, colour_name, load_photographs, load_pictograms, tinted
-from refdiff.datasets.refer import load_plain_pickle, load_refer
+from refdiff.datasets.plain_pickle import load_plain_pickle
+from refdiff.datasets.refer import load_refer
+from refdiff.datasets.scene_maker import TINTS, SceneMaker, colour_name, load_photographs, load_pictograms, tinted
 from refdiff.datasets.scenes import ANIMALS, referrals, write_scenes
-from refdiff.expressions import parse
+from refdiff.errors import InputError
+from refdiff.language import parse
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +21,9 @@ def maker(tmp_path_factory) -> SceneMaker:
     folder = tmp_path_factory.mktemp("pictograms")
     (folder / "plain").mkdir()
     for i, noun in enumerate(("cat", "dog", "car", "cup")):
-        picture = Image.new("RGBA", (80, 80))
-        draw = ImageDraw.Draw(picture)
-        draw.regular_polygon((40, 40, 38), 3 + i, fill=(200, 40 * i, 60, 255))
-        picture.save(folder / "plain" / f"{noun}.png")
+        drawing = Image.new("RGBA", (80, 80))
+        ImageDraw.Draw(drawing).regular_polygon((40, 40, 38), 3 + i, fill=(200, 40 * i, 60, 255))
+        drawing.save(folder / "plain" / f"{noun}.png")
     photographs = [np.random.default_rng(0).integers(0, 255, (90, 120, 3)).astype(np.uint8)]
     return SceneMaker(load_pictograms(folder), photographs)
 
@@ -52,18 +52,18 @@ def test_expressions_mean_one_object_only(maker):
         for each in referrals(np.random.default_rng(seed), scene):
             kinds[each.kind] += 1
             parsed, target = parse(each.expression), scene.objects[each.target]
-            rivals = [thing for thing in scene.objects if thing is not target and thing.noun == target.noun]
+            alike = [thing for thing in scene.objects if thing is not target and thing.noun == target.noun]
             assert target.noun in each.expression
             if each.kind == "noun":
-                assert not rivals
+                assert not alike
             elif each.kind == "colour":
                 assert target.colour in each.expression
-                assert all(rival.colour != target.colour for rival in rivals)
+                assert all(other.colour != target.colour for other in alike)
             elif each.kind == "place":
-                assert rivals and len(parsed.direction) == 1
+                assert alike and len(parsed.direction) == 1
                 x, y = target.centre
-                for rival in rivals:
-                    dx, dy = rival.centre[0] - x, rival.centre[1] - y
+                for other in alike:
+                    dx, dy = other.centre[0] - x, other.centre[1] - y
                     assert {"left": dx, "right": -dx, "top": dy, "bottom": -dy}[parsed.direction[0]] > 0
     assert min(kinds[kind] for kind in ("noun", "colour", "place", "relation")) > 20
 
@@ -75,18 +75,22 @@ def test_a_dataset_is_written_whole_and_read_back(maker, tmp_path):
         references = list(load_refer(tmp_path / "set", split))
         assert len(references) == count >= 12
         for reference in references:
-            with Image.open(reference.image) as picture:
-                assert picture.size[::-1] == reference.size == reference.mask.shape
+            with Image.open(reference.image) as image:
+                assert image.size[::-1] == reference.size == reference.mask.shape
             assert reference.mask.any()
             if split != "val":
                 assert (parse(reference.expression).root in ANIMALS) == (split == "testA")
     write_scenes(tmp_path / "again", maker, expressions=12)
     for path in sorted(p for p in (tmp_path / "set").rglob("*") if p.is_file()):
         assert path.read_bytes() == (tmp_path / "again" / path.relative_to(tmp_path / "set")).read_bytes()
+    assert load_plain_pickle(tmp_path / "set" / "refs(refdiff).p") == json.loads(
+        (tmp_path / "set" / "refs(refdiff).json").read_text())
     (tmp_path / "set" / "refs(refdiff).json").unlink()
     assert len(list(load_refer(tmp_path / "set", "val"))) == counts["val"]  # from the pickle
     with pytest.raises(InputError, match="not an empty folder"):
         write_scenes(tmp_path / "set", maker)
+    with pytest.raises(InputError, match="cannot be made"):
+        write_scenes(tmp_path / "set" / "instances.json" / "below", maker)
     with pytest.raises(InputError, match="no split"):
         list(load_refer(tmp_path / "set", "test"))
 
@@ -109,11 +113,15 @@ def test_a_hostile_pickle_runs_nothing(tmp_path):
     assert load_plain_pickle(tmp_path / "refs.p") == [{"a": ("b", 1, 2.5, None, True, [3])}]
 
 
-def test_folders_without_pictures_are_refused(tmp_path):
+def test_folders_without_images_or_with_broken_ones_are_refused(tmp_path):
     with pytest.raises(InputError, match="no pictograms"):
         load_pictograms(tmp_path)
     with pytest.raises(InputError, match="no photographs"):
         load_photographs(tmp_path)
+    (tmp_path / "cat.png").write_bytes(b"not an image")
+    for load in (load_pictograms, load_photographs):
+        with pytest.raises(InputError, match=r"cat\.png"):
+            load(tmp_path)
     (tmp_path / "instances.json").write_text(json.dumps({}))
     with pytest.raises(InputError, match="REFER layout"):
         list(load_refer(tmp_path, "val"))

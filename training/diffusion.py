@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
+from refdiff.generative import read_attention
 from transformers import CLIPTextConfig, CLIPTextModel
 
 import captions
@@ -23,7 +24,6 @@ import tokenizer as tokenizers
 from attention import attend
 from latents import CHANNELS, SIDE, LinearLatents
 from loop import HELD_OUT_SEED, arguments, autocast, letterboxed, ramp, scene_maker, shape, train
-from refdiff.generative import read_attention
 
 LAYERS = ["up_blocks.1.attentions.0.transformer_blocks.0.attn2"]  # where words are tied to places
 WIDTH = 192

@@ -16,15 +16,15 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-
-from refdiff import RefDiff
-from refdiff.datasets.drawing import load_photographs
-from refdiff.datasets.refer import load_refer
 from refdiff.discriminative import positional_bias
 from refdiff.expressions import parse
 from refdiff.masks import iou_matrix
 from refdiff.matching import between_class_scores, inside_means
 from refdiff.proposals import Proposals
+
+from refdiff import RefDiff
+from refdiff.datasets.drawing import load_photographs
+from refdiff.datasets.refer import load_refer
 
 SIDES, LEVELS, KINDS, EDGES = (176, 192, 224), (20, 50), ("logits",), (300, 1000)
 FILTERS = tuple(itertools.product((0.2, 0.4), (0.3, 0.4, 0.5), (0.9,)))  # predicted IoU, stability, NMS

@@ -1,0 +1,79 @@
+"""Fit a bundle's confidence on val: the probability that an answer's IoU with the truth is over 0.5.
+
+    python training/calibrate.py [--model mini] [--data benchmarks/scenes] [--write]
+
+A logistic curve over the winner's score and its margin, one per variant (refdiff.method.confidence). Prints the
+expected calibration error (10 bins of equal count) on val, testA and testB; --write puts the curves into the bundle's
+refdiff.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from refdiff import RefDiff, Settings
+from refdiff.core.masks import iou_matrix
+from refdiff.datasets import open_dataset
+from refdiff.language import parse
+from refdiff.method import ref_diff
+from refdiff.method.confidence import features
+from refdiff.settings import VARIANTS, Variant
+
+SPLITS = ("val", "testA", "testB")
+
+
+def answers(model: RefDiff, data: Path, split: str) -> dict[Variant, np.ndarray]:
+    """For each variant float64 [N, 3]: score, margin, and whether the answer is right."""
+    rows: dict[Variant, list[tuple[float, float, bool]]] = {variant: [] for variant in VARIANTS}
+    settings: Settings = model.settings
+    for references in open_dataset(data, split).images():
+        scene = model.encode(references[0].image)
+        expressions = [parse(each.expression, settings.expression) for each in references]
+        for variant in VARIANTS:
+            for reference, scores in zip(references, ref_diff(scene, expressions, variant, settings), strict=True):
+                best = scores.proposals.masks[scores.order()[0]]
+                right = iou_matrix(best[None], reference.truth(scene.size)[None])[0, 0] > 0.5
+                rows[variant].append((*features(scores), right))
+    return {variant: np.array(each, float) for variant, each in rows.items()}
+
+
+def calibration_error(probabilities: np.ndarray, right: np.ndarray, bins: int = 10) -> float:
+    """Expected calibration error: mean over bins of equal count of |mean probability - share right|, by their size."""
+    parts = np.array_split(np.argsort(probabilities), bins)
+    return float(sum(len(part) * abs(probabilities[part].mean() - right[part].mean()) for part in parts) / len(right))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="mini")
+    parser.add_argument("--data", type=Path, default=Path(__file__).parent.parent / "benchmarks" / "scenes")
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    model = RefDiff.from_pretrained(options.model)
+    measured = {split: answers(model, options.data, split) for split in SPLITS}
+    curves = {}
+    for variant in VARIANTS:
+        val = measured["val"][variant]
+        fit = LogisticRegression(C=10.0).fit(val[:, :2], val[:, 2])
+        (score, margin), (bias,) = fit.coef_[0], fit.intercept_
+        curves[variant] = {"bias": round(float(bias), 4), "score": round(float(score), 4),
+                           "margin": round(float(margin), 4)}
+        errors = {split: calibration_error(fit.predict_proba(rows[variant][:, :2])[:, 1], rows[variant][:, 2])
+                  for split, rows in measured.items()}
+        shares = {split: rows[variant][:, 2].mean() for split, rows in measured.items()}
+        print(variant, curves[variant], "error", {split: round(value, 3) for split, value in errors.items()},
+              "right", {split: round(float(value), 3) for split, value in shares.items()})
+    if options.write:
+        path = next(iter(model.bundle.parts.values())).parent / "refdiff.json"
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest["calibration"] = curves
+        path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
