@@ -60,8 +60,9 @@ def work() -> None:
                     outcome, note = "escaped", f"a valid input was refused: {note}"
                 elif not str(error).endswith(".") or "\n" in str(error):
                     outcome, note = "escaped", f"not a sentence: {note}"
-            except BaseException:
-                outcome, note = "escaped", traceback.format_exc()[-1500:]
+            except BaseException as error:
+                frames = "".join(traceback.format_tb(error.__traceback__)[-4:])
+                outcome, note = "escaped", f"{frames}{type(error).__name__}: {str(error)[:300]}"
             seconds = round(time.perf_counter() - started, 4)
         row = {"kind": kind, "index": index, "outcome": outcome, "seconds": seconds, "note": note}
         out.write(json.dumps(row) + "\n")

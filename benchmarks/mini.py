@@ -1,6 +1,6 @@
 """Measure a bundle on a scenes dataset: pointing accuracy, and mIoU and oIoU of every variant.
 
-    python benchmarks/mini.py [--data benchmarks/scenes] [--split val] [--json FILE] [--set points=peaks]
+    python benchmarks/mini.py [--data benchmarks/scenes] [--split val] [--json FILE] [--set point_source=peaks]
 """
 
 from __future__ import annotations
@@ -8,15 +8,14 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from refdiff.masks import iou_matrix
 
 from refdiff import RefDiff
-from refdiff.cli import load_model, model_options
-from refdiff.datasets.refer import load_refer
+from refdiff.cli.options import load_model, model_options
+from refdiff.core.masks import iou_matrix
+from refdiff.datasets import open_dataset
 
 VARIANTS = ("g", "gs", "ds", "full")
 
@@ -24,14 +23,13 @@ VARIANTS = ("g", "gs", "ds", "full")
 def measure(model: RefDiff, data: Path, split: str) -> list[dict]:
     """A row of figures for every expression."""
     rows = []
-    for path, group in groupby(load_refer(data, split), key=lambda reference: reference.image):
-        references = list(group)
-        scene = model.encode(path)
+    for references in open_dataset(data, split).images():
+        scene = model.encode(references[0].image)
         texts = [reference.expression for reference in references]
         answers = {variant: scene.segment(texts, variant) for variant in VARIANTS}
         maps = scene.correlation_maps(texts)
         for i, reference in enumerate(references):
-            truth = reference.mask
+            truth = reference.truth(scene.size)
             row = {"id": reference.id, "expression": reference.expression, "kind": reference.kind,
                    "pointing": float(truth.flatten()[maps[i].argmax()]),
                    "best proposal": iou_matrix(scene.proposals().masks, truth[None]).max(),

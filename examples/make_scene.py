@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from refdiff.datasets.drawing import SceneMaker, load_photographs, load_pictograms
-from refdiff.masks import to_rle
+from refdiff.core.masks import to_rle
+from refdiff.datasets.scene_maker import SceneMaker, load_photographs, load_pictograms
 
 photographs = load_photographs()
 drawings = [each for each in load_pictograms(sys.argv[1]) if each.style in ("noto", "twemoji", "fluent")]

@@ -113,6 +113,8 @@ def test_a_part_of_another_bundle_and_a_pipeline_folder(bundle, tmp_path):
     ('{"format": 1, "clip": "a\\u0000b"}', "clip"), ('{"format": 1, "clip": {"repo": "../x"}}', "sub-folder"),
     ('{"format": 1, "clip": {"repo": "a/b", "revision": "../../x"}}', "sub-folder"),
     ('{"format": 1, "clip": {"bundle": "mini", "part": "baseline_clip"}}', "sub-folder"),
+    ('{"format": 1, "clip": "' + "a" * 5000 + '"}', "folder name"),
+    ('{"format": 1, "clip": {"repo": "a/' + "b" * 5000 + '"}}', "sub-folder"),
     ('{"format": 1, "settings": {"x": 1}}', "x"), ('{"format": 1, "settings": {"alpha": 2}}', "alpha"),
     ('{"format": 1, "geometry": {"image_size": NaN}}', "image_size"), ('{"format": 1, "settings": 3}', "settings"),
     ('{"format": 1, "domain": {"nouns": "cat"}}', "nouns"), ('{"format": 1, "domain": {"low_score": "a"}}', "low_"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pictograms import EMOJI
-from refdiff.datasets.drawing import TINTS, Scene, SceneObject
+from refdiff.datasets.scene_maker import TINTS, Scene, SceneObject
 
 NOUNS = sorted(EMOJI)
 _IRREGULAR = {"fish": "fish", "sheep": "sheep", "glasses": "glasses", "scissors": "scissors", "grapes": "grapes",
@@ -47,7 +47,7 @@ def name(rng: np.random.Generator, thing: SceneObject, colour: float = 0.5) -> s
 
 
 def placed(rng: np.random.Generator, thing: SceneObject, height: int, width: int) -> str:
-    """The object's name with its place in the picture, where that is plain."""
+    """The object's name with its place in the image, where that is plain."""
     x, y = thing.centre[0] / width, thing.centre[1] / height
     sides = [side for side, holds in
              (("left", x < 0.36), ("right", x > 0.64), ("top", y < 0.36), ("bottom", y > 0.64)) if holds]

@@ -4,7 +4,7 @@
 
 A batch holds crops of whole objects (cut out, or with what lies around them), pairs of objects, and crops nobody
 would caption (ground, fragments): those have no text and only serve as wrong answers. A text that happens to be
-true of another picture of the batch is not counted against it.
+true of another image of the batch is not counted against it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import attention
 import captions
 import tokenizer as tokenizers
 from loop import HELD_OUT_SEED, arguments, autocast, scene_maker, shape, train
-from refdiff.datasets.drawing import TINTS
+from refdiff.datasets.scene_maker import TINTS
 
 SIDE, SCENE_SIDE, WIDTH = 64, 128, 192
 HARD = 0.75  # share of hard objects and grounds
@@ -38,12 +38,12 @@ def build(vocabulary: int) -> CLIPModel:
     return CLIPModel(config)
 
 
-def normalised(pictures: list[np.ndarray]) -> torch.Tensor:
-    return (torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255 - MEAN) / STD
+def normalised(images: list[np.ndarray]) -> torch.Tensor:
+    return (torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255 - MEAN) / STD
 
 
 def cut(rng, image: np.ndarray, mask: np.ndarray, keep_ground: bool, margin: float = 0.0) -> np.ndarray | None:
-    """The mask's box, widened by up to `margin`, as a SIDE x SIDE picture, the rest black unless kept."""
+    """The mask's box, widened by up to `margin`, as an image of SIDE x SIDE, the rest black unless kept."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if rows.size < 6 or columns.size < 6:
         return None
@@ -51,8 +51,8 @@ def cut(rng, image: np.ndarray, mask: np.ndarray, keep_ground: bool, margin: flo
     grow = rng.uniform(0, margin, 4) * np.array([bottom - top, bottom - top, right - left, right - left])
     top, bottom = max(0, int(top - grow[0])), int(bottom + grow[1]) + 1
     left, right = max(0, int(left - grow[2])), int(right + grow[3]) + 1
-    picture = image if keep_ground else image * mask[..., None]
-    return np.asarray(Image.fromarray(picture[top:bottom, left:right]).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+    shown = image if keep_ground else image * mask[..., None]
+    return np.asarray(Image.fromarray(shown[top:bottom, left:right]).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
 
 def roughened(rng, mask: np.ndarray) -> np.ndarray:
@@ -76,27 +76,27 @@ def fragment(rng, mask: np.ndarray) -> np.ndarray:
 
 
 def crops(rng, scene) -> list[tuple[np.ndarray, list]]:
-    """(picture, the objects it shows) for one scene; an empty list marks a crop nobody would caption."""
+    """(crop, the objects it shows) for one scene; an empty list marks a crop that nobody would caption."""
     out = []
     things = [thing for thing in scene.objects if thing.mask.sum() > 80]
     for thing in things:
         kind = rng.random()
         mask = roughened(rng, thing.mask)
         if kind < 0.6:
-            picture = cut(rng, scene.image, mask, False, 0.1)
+            crop = cut(rng, scene.image, mask, False, 0.1)
         else:
-            picture = cut(rng, scene.image, mask, True, 0.3)
-        if picture is not None:
-            out.append((picture, [thing]))
+            crop = cut(rng, scene.image, mask, True, 0.3)
+        if crop is not None:
+            out.append((crop, [thing]))
         if rng.random() < 0.3:
-            picture = cut(rng, scene.image, fragment(rng, thing.mask), rng.random() < 0.2)
-            if picture is not None:
-                out.append((picture, []))
+            crop = cut(rng, scene.image, fragment(rng, thing.mask), rng.random() < 0.2)
+            if crop is not None:
+                out.append((crop, []))
     if len(things) >= 2 and rng.random() < 0.3:
         pair = [things[i] for i in rng.permutation(len(things))[:2]]
-        picture = cut(rng, scene.image, pair[0].mask | pair[1].mask, False, 0.1)
-        if picture is not None:
-            out.append((picture, pair))
+        crop = cut(rng, scene.image, pair[0].mask | pair[1].mask, False, 0.1)
+        if crop is not None:
+            out.append((crop, pair))
     if rng.random() < 0.4:
         ground = ~np.any([thing.mask for thing in scene.objects], axis=0) if scene.objects else None
         if ground is not None and rng.random() < 0.5:
@@ -105,9 +105,9 @@ def crops(rng, scene) -> list[tuple[np.ndarray, list]]:
             window = np.zeros_like(ground)
             window[top : top + h // 2, left : left + w // 2] = True
             ground = ground & window
-        picture = cut(rng, scene.image, ground, False) if ground is not None else None
-        if picture is not None:
-            out.append((picture, []))
+        crop = cut(rng, scene.image, ground, False) if ground is not None else None
+        if crop is not None:
+            out.append((crop, []))
     return out
 
 
@@ -161,8 +161,8 @@ def main() -> None:
         while len(captioned) < options.batch:
             rng = np.random.default_rng((step, seed, 2))
             side = int(rng.integers(96, 193))
-            for picture, things in crops(rng, maker.make(rng, *shape(rng, side))):
-                (captioned if things else silent).append((picture, things))
+            for crop, things in crops(rng, maker.make(rng, *shape(rng, side))):
+                (captioned if things else silent).append((crop, things))
             seed += 1
         return captioned[: options.batch], silent[: options.batch // 3]
 
@@ -174,9 +174,9 @@ def main() -> None:
         # Every noun by itself is a wrong answer too, so that a small batch still asks which of all nouns it is.
         texts += [(f"{('a', 'the')[rng.integers(2)]} {noun}", {(noun, None)}) for noun in captions.NOUNS]
         truth = torch.tensor([[true_of(claims, things) for _, claims in texts] for _, things in captioned + silent])
-        pictures = normalised([picture for picture, _ in captioned + silent]).to(device)
+        pixels = normalised([crop for crop, _ in captioned + silent]).to(device)
         with autocast(device):
-            images = model.vision_model(pictures, interpolate_pos_encoding=True).pooler_output
+            images = model.vision_model(pixels, interpolate_pos_encoding=True).pooler_output
             words = model.text_model(tokens([text for text, _ in texts])).pooler_output
             images, words = model.visual_projection(images), model.text_projection(words)
         return contrast(F.normalize(images.float(), dim=-1), F.normalize(words.float(), dim=-1), model.logit_scale,
@@ -205,9 +205,9 @@ def test_set(maker, count: int = 400):
         scene = maker.make(rng, 160, 160)
         seed += 1
         for thing in scene.objects:
-            picture = cut(rng, scene.image, thing.mask, False) if thing.mask.sum() > 120 else None
-            if picture is not None:
-                examples.append((picture, thing))
+            crop = cut(rng, scene.image, thing.mask, False) if thing.mask.sum() > 120 else None
+            if crop is not None:
+                examples.append((crop, thing))
     return examples[:count]
 
 
@@ -215,9 +215,12 @@ def test_set(maker, count: int = 400):
 def naming_figures(model: CLIPModel, tokens, examples) -> dict[str, float]:
     """How often the right noun is the nearest of all, and the right colour the nearest given the noun."""
     device = model.device
-    words = lambda texts: F.normalize(model.text_projection(model.text_model(tokens(texts)).pooler_output), dim=-1)  # noqa: E731
-    pictures = normalised([picture for picture, _ in examples]).to(device)
-    images = F.normalize(model.visual_projection(model.vision_model(pictures).pooler_output), dim=-1)
+
+    def words(texts: list[str]) -> torch.Tensor:
+        return F.normalize(model.text_projection(model.text_model(tokens(texts)).pooler_output), dim=-1)
+
+    pixels = normalised([crop for crop, _ in examples]).to(device)
+    images = F.normalize(model.visual_projection(model.vision_model(pixels).pooler_output), dim=-1)
     nouns = words([f"the {noun}" for noun in captions.NOUNS])
     guessed = (images @ nouns.T).argmax(1).tolist()
     right = [captions.NOUNS[g] == thing.noun for g, (_, thing) in zip(guessed, examples, strict=True)]

@@ -3,7 +3,7 @@
     python training/diffusion.py RUN --pictograms DIR [--unseen DIR]
 
 Denoising alone ties words to places too slowly at this size (training/README.md has the curve), so a second loss
-asks, from captions only, that the cross-attention of a noisy picture answers to the nouns it shows rather than to
+asks, from captions only, that the cross-attention of a noisy image answers to the nouns it shows rather than to
 others. No mask, box or place is ever a target.
 """
 
@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
-from refdiff.generative import read_attention
 from transformers import CLIPTextConfig, CLIPTextModel
 
 import captions
@@ -24,6 +23,8 @@ import tokenizer as tokenizers
 from attention import attend
 from latents import CHANNELS, SIDE, LinearLatents
 from loop import HELD_OUT_SEED, arguments, autocast, letterboxed, ramp, scene_maker, shape, train
+from refdiff.models.diffusion.cross import run_unet
+from refdiff.models.diffusion.recorder import Recorder, install_readers
 
 LAYERS = ["up_blocks.1.attentions.0.transformer_blocks.0.attn2"]  # where words are tied to places
 WIDTH = 192
@@ -56,22 +57,25 @@ def scheduler() -> DDIMScheduler:
 
 
 class Keeper:
-    """Plain cross-attention that keeps its queries [B, pixels, width] for the naming loss."""
+    """Cross-attention that keeps its queries [B, pixels, width] for the naming loss, gradients and all.
+
+    The library's readers keep maps of the caption that runs; the naming loss asks for maps of every noun.
+    """
 
     def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None, **_):
         self.queries = attn.to_q(hidden_states)
-        split = lambda x: x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)  # noqa: E731
         key, value = attn.to_k(encoder_hidden_states), attn.to_v(encoder_hidden_states)
-        mixed = attend(attn, split(self.queries), split(key), split(value), scaling=attn.scale)[0]
+        by_head = [x.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for x in (self.queries, key, value)]
+        mixed = attend(attn, *by_head, scaling=attn.scale)[0]
         return attn.to_out[1](attn.to_out[0](mixed.flatten(2)))
 
 
 def naming_loss(layers: list, states: torch.Tensor, shown: torch.Tensor, weight: torch.Tensor,
                 peak: int) -> torch.Tensor:
-    """Cross-entropy of each noun a picture shows against all nouns it does not, by how far
+    """Cross-entropy of each noun an image shows against all nouns it does not, by how far
     their attention stands out in its `peak` greatest cells.
 
-    states [M, WIDTH] of all nouns, shown bool [B, M], weight [B]: how much of the picture the noise leaves.
+    states [M, WIDTH] of all nouns, shown bool [B, M], weight [B]: how much of the image the noise leaves.
     """
     total = 0.0
     for layer in layers:
@@ -109,7 +113,7 @@ def main() -> None:
     def tokens(texts: list[str], padding="max_length") -> torch.Tensor:
         return tokenizer(texts, padding=padding, truncation=True, return_tensors="pt").input_ids.to(device)
 
-    def pictures(scenes) -> torch.Tensor:
+    def images(scenes) -> torch.Tensor:
         pixels = np.stack([letterboxed(scene, SIDE) for scene in scenes])
         return torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
@@ -130,7 +134,7 @@ def main() -> None:
         shown = torch.tensor([[noun in {thing.noun for thing in scene.objects} for noun in captions.NOUNS]
                               for scene in scenes])
         with torch.no_grad():
-            clean = encode(pictures(scenes))
+            clean = encode(images(scenes))
         generator = torch.Generator(device).manual_seed(step)
         # More often little noise than much: there things can be told apart, and there the maps are read.
         t = (1000 * torch.rand(options.batch, generator=generator, device=device) ** 3.5).long()
@@ -153,10 +157,11 @@ def main() -> None:
         probe.load_state_dict(averages["unet"])
         words.load_state_dict(averages["text"])
         probe, words = probe.to(device).eval(), words.to(device).eval()
+        install_readers(probe)
         figures = {}
         for key, scenes in tests.items():
             figures |= {key + name: value for name, value in
-                        attention_figures(probe, words, encode, schedule, pictures, tokens, scenes).items()}
+                        attention_figures(probe, words, encode, schedule, images, tokens, scenes).items()}
         return figures
 
     train(options, {"unet": unet, "text": text}, loss_of, measure, every=500, best="picks", muon=5e-3)
@@ -175,7 +180,7 @@ def test_scenes(maker, count: int = 120):
 
 
 @torch.inference_mode()
-def attention_figures(unet, text, encode, schedule, pictures, tokens, scenes, t: int = 100) -> dict[str, float]:
+def attention_figures(unet, text, encode, schedule, images, tokens, scenes, t: int = 100) -> dict[str, float]:
     """Pointing accuracy (the map's greatest cell lies on the object) and how often Eq. 9 picks the object."""
     noise = torch.randn(1, CHANNELS, SIDE // 8, SIDE // 8, generator=torch.Generator().manual_seed(0))
     hits = {"pointing": 0, "picks": 0}
@@ -183,9 +188,12 @@ def attention_figures(unet, text, encode, schedule, pictures, tokens, scenes, t:
     for scene in scenes:
         things = scene.objects
         states = text(tokens([f"the {thing.noun}" for thing in things])).last_hidden_state
-        clean = encode(pictures([scene])).expand(len(things), -1, -1, -1)
-        noisy = schedule.add_noise(clean, noise.to(clean).expand_as(clean), torch.tensor([t]))
-        maps = torch.stack(read_attention(unet, noisy, t, states, LAYERS, softmax=False)[0])[..., 2]  # [L, B, h, w]
+        clean = encode(images([scene]))
+        noisy = schedule.add_noise(clean, noise.to(clean), torch.tensor([t]))
+        recorder = Recorder(LAYERS, softmax=False)
+        run_unet(unet, noisy, t, states, recorder, output=False)
+        side = SIDE // 8
+        maps = torch.stack([recorder.maps[name][..., 2].unflatten(1, (side, side)) for name in LAYERS])  # [L, B, h, w]
         masks = torch.from_numpy(np.stack([thing.mask for thing in things])).to(maps)
         for i in range(len(things)):
             total += 1

@@ -1,6 +1,6 @@
 """The latent space of mini's diffusion model: the leading principal components of 8x8 blocks of scenes.
 
-The VAE (vae.py) is taught to give these latents and to draw pictures from them, so the U-Net can be trained
+The VAE (vae.py) is taught to give these latents and to draw images from them, so the U-Net can be trained
 beside it, on the linear map itself.
 """
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from muon import Muon, has_bfloat16, split
-from refdiff.datasets.drawing import Scene, SceneMaker, load_photographs, load_pictograms
+from refdiff.datasets.scene_maker import Scene, SceneMaker, load_photographs, load_pictograms
 from styles import StyledMaker
 
 # scikit-image's photographs that no recipe sees, so that the benchmark's backgrounds are new; the last four also
@@ -72,7 +72,7 @@ def letterboxed(scene: Scene, side: int, centred: bool = True) -> np.ndarray:
 
 
 def shape(rng: np.random.Generator, side: int) -> tuple[int, int]:
-    """A picture's (height, width) whose longer edge is `side`: square half of the time."""
+    """An image's (height, width) whose longer edge is `side`: square half of the time."""
     if rng.random() < 0.5:
         return side, side
     shorter = int(side * rng.uniform(0.6, 1))

@@ -53,8 +53,8 @@ def fetch(package: str, folder: Path) -> tuple[dict, dict]:
         ["npm", "pack", "--silent", package], cwd=folder, check=True, capture_output=True, text=True
     ).stdout.split()[-1]
     with tarfile.open(folder / name) as archive:
-        read = lambda path: json.load(archive.extractfile(path))  # noqa: E731
-        return read("package/icons.json"), read("package/chars.json")
+        icons, codes = (json.load(archive.extractfile(f"package/{name}.json")) for name in ("icons", "chars"))
+    return icons, codes
 
 
 def find(character: str, icons: dict, codes: dict, names: dict) -> str | None:
@@ -76,10 +76,10 @@ def draw(icons: dict, name: str, size: int) -> Image.Image:
     while name in icons.get("aliases", {}):
         name = icons["aliases"][name]["parent"]
     icon = icons["icons"][name]
-    side = lambda key: icon.get(key, icons.get(key, 16))  # noqa: E731
+    width, height = (icon.get(key, icons.get(key, 16)) for key in ("width", "height"))
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'viewBox="{icon.get("left", 0)} {icon.get("top", 0)} {side("width")} {side("height")}">{icon["body"]}</svg>'
+        f'viewBox="{icon.get("left", 0)} {icon.get("top", 0)} {width} {height}">{icon["body"]}</svg>'
     )
     return Image.open(io.BytesIO(cairosvg.svg2png(svg.encode(), output_width=size, output_height=size)))
 
@@ -103,12 +103,12 @@ def main() -> None:
                     name = find(character, icons, codes, names)
                     if name is None:
                         continue
-                    picture = draw(icons, name, options.size).convert("RGBA")
-                    box = Image.fromarray(np.asarray(picture)[..., 3]).point(lambda a: 255 * (a > 24)).getbbox()
+                    drawing = draw(icons, name, options.size).convert("RGBA")
+                    box = Image.fromarray(np.asarray(drawing)[..., 3]).point(lambda a: 255 * (a > 24)).getbbox()
                     if box is None:
                         continue
                     drawn += 1
-                    picture.crop(box).save(folder / (f"{noun}.png" if drawn == 1 else f"{noun}-{drawn}.png"))
+                    drawing.crop(box).save(folder / (f"{noun}.png" if drawn == 1 else f"{noun}-{drawn}.png"))
                 if not drawn:
                     missing.append(noun)
             print(f"{style}: {len(list(folder.iterdir()))} drawings; not in the set: {', '.join(missing) or 'none'}")

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from PIL import Image, ImageFilter
 
-from refdiff.datasets.drawing import Pictogram, SceneMaker
+from refdiff.datasets.scene_maker import Pictogram, SceneMaker
 
 _TO_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -42,14 +42,14 @@ class StyledMaker(SceneMaker):
     @staticmethod
     def _plain_sprite(rng, pictogram: Pictogram, side: int, count: int) -> tuple[np.ndarray, str | None]:
         longer = side * rng.uniform(0.8, 1.1) * (0.75, 0.55, 0.48, 0.42, 0.38)[count - 1]
-        picture = Image.fromarray(pictogram.pixels)
+        drawing = Image.fromarray(pictogram.pixels)
         if rng.random() < 0.5:
-            picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        scale = longer / max(picture.size)
-        picture = picture.resize([max(6, round(extent * scale)) for extent in picture.size],
+            drawing = drawing.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        scale = longer / max(drawing.size)
+        drawing = drawing.resize([max(6, round(extent * scale)) for extent in drawing.size],
                                  Image.Resampling.BILINEAR, reducing_gap=2.0)
-        box = picture.getchannel("A").point(lambda a: 255 * (a >= 128)).getbbox()
-        return np.asarray(picture.crop(box) if box else picture), pictogram.colour
+        box = drawing.getchannel("A").point(lambda a: 255 * (a >= 128)).getbbox()
+        return np.asarray(drawing.crop(box) if box else drawing), pictogram.colour
 
 
 def recoloured(rng, pixels: np.ndarray) -> np.ndarray:

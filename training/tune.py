@@ -2,9 +2,9 @@
 
     python training/tune.py [--data benchmarks/scenes] [--bundle src/refdiff/bundles/mini]
 
-Chosen in turn: the picture's side, noise level, kind of attention and strength of edges by pointing and variant g;
+Chosen in turn: the image's side, noise level, kind of attention and strength of edges by pointing and variant g;
 SAM's filters by variant ds; alpha, beta and the clue's weight by the full variant's mIoU; then the score below which an
-answer is called doubtful, which best parts right answers from answers about things that are not in the picture.
+answer is called doubtful, which best parts right answers from answers about things that are not in the image.
 """
 
 from __future__ import annotations
@@ -12,19 +12,17 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from refdiff.discriminative import positional_bias
-from refdiff.expressions import parse
-from refdiff.masks import iou_matrix
-from refdiff.matching import between_class_scores, inside_means
-from refdiff.proposals import Proposals
 
 from refdiff import RefDiff
-from refdiff.datasets.drawing import load_photographs
-from refdiff.datasets.refer import load_refer
+from refdiff.core.masks import iou_matrix
+from refdiff.datasets import open_dataset
+from refdiff.datasets.scene_maker import load_photographs
+from refdiff.language import parse
+from refdiff.method import between_class_scores, positional_bias, threshold_proposals
+from refdiff.method.scores import inside_means
 
 SIDES, LEVELS, KINDS, EDGES = (176, 192, 224), (20, 50), ("logits",), (300, 1000)
 FILTERS = tuple(itertools.product((0.2, 0.4), (0.3, 0.4, 0.5), (0.9,)))  # predicted IoU, stability, NMS
@@ -33,26 +31,21 @@ BETAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 CLUES = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7)
 
 
-def pictures(data: Path, split: str = "val"):
-    for path, group in groupby(load_refer(data, split), key=lambda reference: reference.image):
-        yield path, list(group)
-
-
 def tune_maps(model: RefDiff, data: Path) -> dict:
-    """The picture's side, noise level, kind of attention and strength of edges whose maps point best and give the best
+    """The image's side, noise level, kind of attention and strength of edges whose maps point best and give the best
     masks of g."""
     options = [dict(image_size=side, noise_timestep=level, timesteps=[level], attention=attention, edge_smoothing=edges)
                for side, level, attention, edges in itertools.product(SIDES, LEVELS, KINDS, EDGES)]
     pointing, overlap = ([[] for _ in options] for _ in range(2))
-    for path, references in pictures(data):
-        scene = model.encode(path)
+    for references in open_dataset(data, "val").images():
+        scene = model.encode(references[0].image)
         for i, changes in enumerate(options):
             maps = scene.correlation_maps([r.expression for r in references], model.settings.replace(**changes))
             for reference, c in zip(references, maps, strict=True):
-                truth = reference.mask
+                truth = reference.truth(scene.size)
                 if reference.kind == "noun":
                     pointing[i].append(truth.flatten()[c.argmax()])
-                masks = Proposals.from_correlation(c).masks
+                masks = threshold_proposals(c, model.settings.generative.thresholds).masks
                 best = masks[int(between_class_scores(c, masks).argmax())]
                 overlap[i].append((best & truth).sum() / (best | truth).sum())
     figures = [(np.mean(p), np.mean(o)) for p, o in zip(pointing, overlap, strict=True)]
@@ -62,17 +55,18 @@ def tune_maps(model: RefDiff, data: Path) -> dict:
 
 
 def tune_segmentor(model: RefDiff, data: Path, count: int = 30) -> dict:
-    """SAM's filters: those whose proposals, told apart by CLIP alone, give the greatest mIoU on some pictures."""
+    """SAM's filters: those whose proposals, told apart by CLIP alone, give the greatest mIoU on some images."""
     figures = {}
     for filters in FILTERS:
         changes = dict(zip(("iou_threshold", "stability_threshold", "nms_threshold"), filters, strict=True))
         settings = model.settings.replace(**changes)
         chosen, best, number = [], [], []
-        for path, references in itertools.islice(pictures(data), count):
-            scene = model.encode(path, settings)
+        for references in itertools.islice(open_dataset(data, "val").images(), count):
+            scene = model.encode(references[0].image, settings)
             for result, reference in zip(scene.segment([r.expression for r in references], "ds"), references,
                                          strict=True):
-                overlap = iou_matrix(np.stack([c.mask for c in result.candidates]), reference.mask[None])[:, 0]
+                masks, truth = np.stack([each.mask for each in result.candidates]), reference.truth(scene.size)
+                overlap = iou_matrix(masks, truth[None])[:, 0]
                 chosen.append(overlap[0])
                 best.append(overlap.max())
                 number.append(len(overlap))
@@ -85,19 +79,20 @@ def tune_segmentor(model: RefDiff, data: Path, count: int = 30) -> dict:
 def tune_weights(model: RefDiff, data: Path) -> dict:
     """alpha, beta and clue_weight with the greatest mIoU of the full variant; at alpha 0 it would be ds."""
     cases = []
-    for path, references in pictures(data):
-        scene = model.encode(path)
+    for references in open_dataset(data, "val").images():
+        scene = model.encode(references[0].image)
         masks, settings = scene.proposals().masks, model.settings
         texts = [reference.expression for reference in references]
         parts = {beta: scene.segment(texts, "full", settings.replace(beta=beta, clue_weight=0.0, alpha=0.0))
                  for beta in (0.0, 1.0)}
         for i, reference in enumerate(references):
-            overlap = iou_matrix(masks, reference.mask[None])[:, 0]
+            overlap = iou_matrix(masks, reference.truth(scene.size)[None])[:, 0]
             aligned = [sorted(parts[beta][i].candidates, key=lambda each: each.index) for beta in (0.0, 1.0)]
             drawn = np.array([c.generative for c in aligned[0]])
             crops, masked = (np.array([c.discriminative for c in each]) for each in aligned)
-            clues = parse(reference.expression).direction
-            bias = inside_means(positional_bias(*scene.size, clues), masks).numpy() if clues else np.zeros(len(masks))
+            clues = parse(reference.expression, settings.expression).direction
+            p = positional_bias(scene.size, clues, settings.discriminative.clue_ramp)
+            bias = inside_means(p, masks).numpy() if clues else np.zeros(len(masks))
             cases.append((overlap, drawn, crops, masked, bias))
 
     def miou(alpha: float, beta: float, clue: float) -> float:
@@ -118,10 +113,10 @@ def tune_doubt(model: RefDiff, data: Path) -> float:
     rng = np.random.default_rng(0)
     nouns = sorted(noun for noun in model.bundle.domain.nouns)
     right, absent = [], []
-    for path, references in pictures(data):
-        scene = model.encode(path)
+    for references in open_dataset(data, "val").images():
+        scene = model.encode(references[0].image)
         for result, reference in zip(scene.segment([r.expression for r in references]), references, strict=True):
-            if iou_matrix(result.mask[None], reference.mask[None])[0, 0] > 0.5:
+            if iou_matrix(result.mask[None], reference.truth(scene.size)[None])[0, 0] > 0.5:
                 right.append(result.score)
         absent.append(scene.segment([f"the {nouns[rng.integers(len(nouns))]}"])[0].score)
     for photograph in load_photographs().values():

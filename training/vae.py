@@ -1,4 +1,4 @@
-"""Train mini's AutoencoderKL: its encoder to give the linear latents, its decoder to draw pictures from them.
+"""Train mini's AutoencoderKL: its encoder to give the linear latents, its decoder to draw images from them.
 
     python training/vae.py RUN --pictograms DIR --latents diffusion-run/latents.safetensors
 """
@@ -35,7 +35,7 @@ def main() -> None:
     target = LinearLatents(options.latents).to(device)
     vae = build().to(device, memory_format=torch.channels_last)
 
-    def pictures(maker, seeds) -> torch.Tensor:
+    def images(maker, seeds) -> torch.Tensor:
         pixels = []
         for seed in seeds:
             rng = np.random.default_rng(seed)
@@ -43,14 +43,14 @@ def main() -> None:
         return torch.from_numpy(np.stack(pixels)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
     def loss_of(step: int) -> torch.Tensor:
-        pixels = pictures(maker, [(step, i, 4) for i in range(options.batch)])
+        pixels = images(maker, [(step, i, 4) for i in range(options.batch)])
         wanted = target(pixels)
         with autocast(device):
             moments = vae.quant_conv(vae.encoder(pixels.contiguous(memory_format=torch.channels_last)))
             drawn = vae.decode(wanted).sample
         return F.mse_loss(moments[:, :CHANNELS].float(), wanted) + F.l1_loss(drawn.float(), pixels)
 
-    test = pictures(scene_maker(options.pictograms, held_out=True), [(HELD_OUT_SEED, i, 4) for i in range(64)])
+    test = images(scene_maker(options.pictograms, held_out=True), [(HELD_OUT_SEED, i, 4) for i in range(64)])
 
     @torch.inference_mode()
     def measure(averages: dict) -> dict[str, float]:

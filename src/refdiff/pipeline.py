@@ -102,7 +102,7 @@ class RefDiff:
     def segmentor(self) -> SamSegmentor:
         """Offers proposals."""
         def load() -> SamSegmentor:
-            return self._fast(SamSegmentor(load_sam(self.bundle.part("sam"), self.device)))
+            return self._ready(SamSegmentor(load_sam(self.bundle.part("sam"), self.device)))
 
         model: SamSegmentor = self.residency.get("sam", load)
         return model
@@ -119,7 +119,7 @@ class RefDiff:
 
     def _clip(self, part: str) -> ClipSimilarity:
         def load() -> ClipSimilarity:
-            return self._fast(ClipSimilarity(*load_clip(self.bundle.part(part), self.device, self.dtype)))
+            return self._ready(ClipSimilarity(*load_clip(self.bundle.part(part), self.device, self.dtype)))
 
         model: ClipSimilarity = self.residency.get(part, load)
         return model
@@ -128,14 +128,17 @@ class RefDiff:
         folder = self.bundle.part("diffusion")
 
         def part(name: str) -> Any:
-            return self.residency.get(name, lambda: self._fast(load_part(folder, name, self.device, self.dtype)))
+            return self.residency.get(name, lambda: self._ready(load_part(folder, name, self.device, self.dtype)))
 
         tokenizer = load_tokenizer(folder / "tokenizer", text_positions(folder / "text_encoder"))
-        return self._fast(CrossAttentionDiffusion(part, tokenizer, load_scheduler(folder / "scheduler"),
+        return self._ready(CrossAttentionDiffusion(part, tokenizer, load_scheduler(folder / "scheduler"),
                                                   vae_stride(folder / "vae")))
 
-    def _fast(self, model: Model) -> Model:
+    def _ready(self, model: Model) -> Model:
+        """A model that was just loaded, optimised and taking its turn with the others."""
         optimisations.install(model, self.fast, self.dtype)
+        if hasattr(model, "lock"):
+            model.lock = self.residency.lock
         return model
 
     def _weight_gb(self, name: str) -> float:

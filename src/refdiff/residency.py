@@ -6,8 +6,8 @@ import ctypes
 import gc
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -25,21 +25,22 @@ _IMAGE, _EXPRESSION, _POINT, _CROP = 0.7, 0.25, 0.04, 0.01
 class Residency:
     """The models of a bundle, each loaded once, when it is first asked for, whichever thread asks.
 
-    `bound` in GB (10^9 bytes), None for none. With a bound, before a model that would not fit beside the others and
-    their work is loaded, the others are put away, to be loaded again when asked for; calls then take turns as a whole.
-    `size` gives the GB that a model's weights take.
+    `lock` is where everything that loads or computes waits its turn: threads that computed at once would only take each
+    other's cores. `bound` in GB (10^9 bytes), None for none. With a bound, before a model that would not fit beside the
+    others and their work is loaded, the others are put away, to be loaded again when asked for; then calls take turns
+    as a whole. `size` gives the GB that a model's weights take.
     """
 
     def __init__(self, bound: float | None, size: Callable[[str], float], dtype: torch.dtype):
         self.bound, self.dtype, self._size = bound, dtype, size
+        self.lock = threading.RLock()
         self._models: dict[str, Any] = {}
         self._sizes: dict[str, float] = {}
         self._image = _IMAGE
-        self._lock = threading.RLock()
 
     def get(self, name: str, load: Callable[[], Any]) -> Any:
         """The model `name`, made by `load` unless it is here."""
-        with self._lock:
+        with self.lock:
             if name in self._models:
                 return self._models[name]
             if self.bound is not None:
@@ -52,14 +53,9 @@ class Residency:
                 _give_back()
             return self._models[name]
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """One call at a time under a bound, which models of two calls at once would break; without one, no wait."""
-        if self.bound is None:
-            yield
-            return
-        with self._lock:
-            yield
+    def turn(self) -> AbstractContextManager[object]:
+        """For a whole call: under a bound, one at a time, as the models of two calls at once would break it."""
+        return nullcontext() if self.bound is None else self.lock
 
     def bounded(self, settings: Settings, parts: Collection[str]) -> Settings:
         """The settings with batches that fit beside the weights of `parts`."""

@@ -29,7 +29,7 @@ def correlation_map(a: np.ndarray, image: np.ndarray, settings: GenerativeSettin
     side = max(height, width)
     top, left = (side - height) // 2, (side - width) // 2
     if settings.combine == "release":
-        mean = np.mean([scaled(each) for each in a], axis=0)
+        mean = np.mean([scaled(each, epsilon=0) for each in a], axis=0)
         square = Image.fromarray((mean * 255).astype(np.uint8)).resize((side, side), Image.Resampling.LANCZOS)
         c = np.asarray(square, np.float32)
     else:
@@ -41,9 +41,10 @@ def correlation_map(a: np.ndarray, image: np.ndarray, settings: GenerativeSettin
     return scaled(along_edges(c, image, settings)) if settings.edge_smoothing else c
 
 
-def scaled(values: np.ndarray) -> np.ndarray:
-    """Min-max scaled to [0, 1]; the small number of Eq. 5 keeps a map of one value finite."""
-    return (values - values.min()) / (values.max() - values.min() + 1e-8)
+def scaled(values: np.ndarray, epsilon: float = 1e-8) -> np.ndarray:
+    """Min-max scaled to [0, 1]; `epsilon` is that of Eq. 5. A map of one value becomes 0."""
+    span = values.max() - values.min() + epsilon
+    return (values - values.min()) / span if span > 0 else np.zeros_like(values)
 
 
 def along_edges(c: np.ndarray, image: np.ndarray, settings: GenerativeSettings) -> np.ndarray:

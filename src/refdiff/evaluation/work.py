@@ -109,4 +109,4 @@ def _answer(index: int, reference: Reference, method: Method, choice: Choice | N
         "image_index": index, "id": reference.id, "image": reference.image.name, "expression": reference.expression,
         "kind": reference.kind, "method": method.name, "iou": overlap.iou, **asdict(overlap),
         "chosen": choice and choice.index, "score": choice and choice.score, "parts": choice.parts if choice else {},
-        "confidence": choice.confidence, "rle": to_rle(mask)}
+        "confidence": choice.confidence if choice else None, "rle": to_rle(mask)}

@@ -7,6 +7,7 @@ import math
 import os
 import re
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from .cache import HubPart, commit, locate, sha256
 FORMAT = 1
 EMBEDDED = Path(__file__).parent.parent / "bundles"
 _LIMIT = 2**20  # bytes of a refdiff.json
-_REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
-_REVISION = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
+# Bounded, since they become names of folders: the Hub's own limit for a repository, and enough for revisions.
+_REPOSITORY = re.compile(r"[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95}", re.ASCII)
+_REVISION = re.compile(r"(?!.{101})[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
 
 _SD15: dict[str, Any] = {
     "format": FORMAT,
@@ -208,7 +210,9 @@ def _place(part: str, where: Any, source: str, home: Path | HubPart | None) -> P
     if isinstance(where, str) and isinstance(home, Path):
         try:
             path = (home / where).resolve()
-        except (OSError, ValueError):
+            with suppress(FileNotFoundError, NotADirectoryError):  # what is not there is said when it is needed
+                path.stat()
+        except (OSError, RuntimeError, ValueError):  # RuntimeError: a loop of links, before Python 3.13
             raise BundleError(f"{source}: {part} is not a valid folder name.") from None
         if not path.is_relative_to(home.resolve()):
             raise BundleError(f"{source} points outside its own folder for {part}.")

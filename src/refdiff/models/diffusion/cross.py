@@ -38,13 +38,13 @@ class CrossAttentionDiffusion:
     """A diffusers text-to-image pipeline with a `UNet2DConditionModel`, read for its cross-attention.
 
     `part` gives the models 'unet', 'vae' and 'text_encoder' when they are used, readers installed; `stride` px of the
-    image lie in one cell of a latent. Threads may share it: calls wait their turn.
+    image lie in one cell of a latent. Threads may share it: calls wait their turn at `lock`.
     """
 
     def __init__(self, part: Callable[[str], Any], tokenizer: Any, scheduler: Any, stride: int):
         self._part, self.tokenizer, self.scheduler, self.stride = part, tokenizer, scheduler, stride
         self.run_unet: RunUNet = run_unet
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: str | torch.device = "cpu",
@@ -62,7 +62,7 @@ class CrossAttentionDiffusion:
     def encode_image(self, image: np.ndarray, settings: GenerativeSettings) -> torch.Tensor:
         """The scaled VAE latent of the image on its black square, float32 [1, C, h, w]; a seeded sample of the
         posterior (release). Raises InputError for an image_size that the models cannot halve often enough."""
-        with self._lock:
+        with self.lock:
             vae, unet = self._part("vae"), self._part("unet")
             whole = self.stride * 2 ** (len(unet.config.block_out_channels) - 1)
             if settings.image_size % whole:
@@ -114,7 +114,7 @@ class CrossAttentionDiffusion:
 
         With guidance the maps are guided like the noise (release): uncond + scale * (cond - uncond).
         """
-        with self._lock:
+        with self.lock:
             noise = self.noise(latents, settings) if noise is None else noise.to(latents)
             levels = self.scheduler.alphas_cumprod.to(latents)
             level = levels[settings.noise_timestep]
@@ -168,13 +168,13 @@ class CrossAttentionDiffusion:
 
     def tokens(self, text: str) -> tuple[str, ...]:
         """All that the model sees of the text, start and end included, in words a person can read."""
-        with self._lock:  # a tokenizer's truncation is part of its state
+        with self.lock:  # a tokenizer's truncation is part of its state
             ids = self.tokenizer(text, truncation=True).input_ids
             return tuple(token.replace("</w>", "") for token in self.tokenizer.convert_ids_to_tokens(ids))
 
     def token_count(self, text: str) -> int:
         """How many tokens spell `text`, start and end not counted, not cut to the model's length."""
-        with self._lock:
+        with self.lock:
             return len(self.tokenizer(text, truncation=False).input_ids) - 2
 
     def correlation(self, image: ImageLike, text: str, settings: Settings = OFFICIAL, token_index: int | None = None,

@@ -108,7 +108,7 @@ def run_encoder(encoder: Any, pixels: torch.Tensor) -> torch.Tensor:
 
 
 class SamSegmentor:
-    """SAM and its automatic mask generator. Threads may share it: calls wait their turn."""
+    """SAM and its automatic mask generator. Threads may share it: calls wait their turn at `lock`."""
 
     def __init__(self, model: Any):
         self.model = model
@@ -116,7 +116,7 @@ class SamSegmentor:
         self.run_encoder: Callable[[Any, torch.Tensor], torch.Tensor] = run_encoder
         self.decoder: Callable[[Any, torch.Tensor], PointDecoder] = LibraryDecoder
         self.canvas: Callable[[int, tuple[int, int], tuple[int, int], torch.Tensor], Canvas] = WholeCanvas
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: str | torch.device = "cpu") -> SamSegmentor:
@@ -128,7 +128,7 @@ class SamSegmentor:
     @torch.inference_mode()
     def encode(self, image: ImageLike, settings: SegmentorSettings | None = None) -> torch.Tensor:
         """The image embedding float32 [1, C, h, w]."""
-        with self._lock:
+        with self.lock:
             pixels = self.pixels(load_image(image), (settings or SegmentorSettings()).resize)
             return self.run_encoder(self.model.vision_encoder, pixels)
 
@@ -164,7 +164,7 @@ class SamSegmentor:
 
         `embedding` from `encode`, `size` the image's (H, W).
         """
-        with self._lock:
+        with self.lock:
             found = self._good_masks(embedding, points, size, settings, batching)
             logits, rated, stability, boxes = (torch.cat(parts) for parts in zip(*found, strict=True))
             order = box_nms(boxes, rated, settings.nms_threshold)
@@ -224,7 +224,7 @@ class SamSegmentor:
             inputs["input_boxes"] = torch.from_numpy(frame * scale)[None].to(device)
         if not inputs:
             raise InputError("A prompt needs points or a box.")
-        with self._lock:
+        with self.lock:
             output = self.model(image_embeddings=embedding, multimask_output=True, **inputs)
             rated = output.iou_scores[0, 0].float()
             order = rated.argsort(descending=True, stable=True)

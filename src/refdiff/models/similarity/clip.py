@@ -34,7 +34,7 @@ def run_blocks(blocks: Sequence[Any], hidden: torch.Tensor) -> torch.Tensor:
 
 
 class ClipSimilarity:
-    """A transformers `CLIPModel` with a ViT image encoder. Threads may share it: calls wait their turn."""
+    """A transformers `CLIPModel` with a ViT image encoder. Threads may share it: calls wait their turn at `lock`."""
 
     def __init__(self, model: Any, tokenizer: Any):
         self.model, self.tokenizer = model, tokenizer
