@@ -18,7 +18,9 @@ from refdiff.core.masks import from_polygons, from_rle, mask_from_image, to_rle
 from refdiff.core.proposals import load_proposals
 from refdiff.datasets import open_dataset
 from refdiff.datasets.plain_pickle import load_plain_pickle
-from refdiff.errors import InputError
+from refdiff.errors import BundleError, InputError
+from refdiff.language import parse
+from refdiff.weights.manifest import find_bundle
 
 quick = settings(max_examples=60, deadline=None, database=None, derandomize=True)
 
@@ -199,3 +201,27 @@ def test_any_value_in_refs_is_used_or_a_fault(image, annotation, refs):
         dataset = answered(open_dataset, folder, "val")
         for reference in dataset.references if dataset else ():
             answered(reference.truth, (20, 30))
+
+
+@quick
+@given(st.text(max_size=60))
+def test_any_text_is_an_expression_or_refused(text):
+    expression = answered(parse, text)
+    if expression is not None:
+        assert expression.text[expression.start : expression.end] == expression.root
+        assert expression.text == " ".join(text.split()) and expression.phrase
+
+
+@quick
+@given(st.fixed_dictionaries({"format": st.just(1) | JSON}, optional={
+    "name": JSON, "diffusion": JSON, "clip": JSON, "sam": JSON, "geometry": JSON, "settings": JSON, "domain": JSON,
+    "calibration": JSON, "licence": JSON}) | JSON)
+def test_any_manifest_is_a_bundle_or_refused(manifest):
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "refdiff.json").write_text(json.dumps(manifest))
+        try:
+            bundle = find_bundle(folder)
+        except BundleError as error:
+            assert str(error).endswith(".") and "\n" not in str(error)
+        else:
+            assert bundle.settings() and manifest["format"] == 1

@@ -47,6 +47,7 @@ class RefDiff:
         self.settings = settings or bundle.settings()
         self.fast = optimisations.chosen(fast)
         self.residency = Residency(memory, self._weight_gb, dtype)
+        self._calibration = Calibration.read(bundle.calibration or {})
         self._diffusion: Lazy[str, CrossAttentionDiffusion] = Lazy()
 
     @classmethod
@@ -156,10 +157,6 @@ class RefDiff:
         return partial(torch.cuda.synchronize, self.device) if self.device.type == "cuda" else None
 
     # What the bundle knows of its answers
-
-    @cached_property
-    def _calibration(self) -> dict[str, Calibration]:
-        return {variant: Calibration(**weights) for variant, weights in (self.bundle.calibration or {}).items()}
 
     @cached_property
     def _calibrated(self) -> Settings:

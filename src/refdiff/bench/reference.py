@@ -49,13 +49,15 @@ class Reference:
         self.scheduler = load.load_scheduler(home / "scheduler")
         self.sam = load.load_sam(bundle.part("sam"), device)
         self.clip, self.clip_tokenizer = load.load_clip(bundle.part("clip"), device)
-        self._projected: dict[str, torch.Tensor] = {}  # queries and keys of the last U-Net step
+        self._projected: dict[str, torch.Tensor] = {}  # keys, and queries of `_cells` cells, of the last U-Net step
+        self._cells = 0
         for name, module in self.unet.named_modules():
             if name.endswith(("attn2.to_q", "attn2.to_k")):
                 module.register_forward_hook(partial(self._keep, name))
 
     def _keep(self, name: str, module: Any, inputs: Any, output: torch.Tensor) -> None:
-        self._projected[name] = output
+        if name.endswith("to_k") or output.shape[1] == self._cells:
+            self._projected[name] = output
 
     @torch.inference_mode()
     def answer(self, image: np.ndarray, text: str, settings: Settings) -> Answer:
@@ -82,8 +84,10 @@ class Reference:
         texts = [""] * (own.guidance != 1) + [expression.text + own.prompt_suffix]
         ids = self.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
         states = self.text_encoder(ids.to(self.device)).last_hidden_state
+        self._cells = (own.image_size // own.attention_stride) ** 2
         maps = []
         for timestep, following in zip(own.timesteps, (*own.timesteps[1:], own.timesteps[-1]), strict=True):
+            self._projected.clear()
             predicted = self.unet(x.expand(len(texts), -1, -1, -1), timestep, encoder_hidden_states=states).sample
             maps += [steps.guided(each, own.guidance)[0] for each in self._attention(own)]
             x = self._ddim(x, steps.guided(predicted, own.guidance), timestep, following)
@@ -103,9 +107,7 @@ class Reference:
         """Eq. 4 of the last U-Net step: [B, h, w, S] of each layer that is used, the mean over its heads."""
         side, maps = settings.image_size // settings.attention_stride, []
         for name, layer in self.unet.named_modules():
-            if not name.endswith("attn2") or not name.startswith(settings.layers or ""):
-                continue
-            if self._projected[f"{name}.to_q"].shape[1] != side**2:
+            if not name.startswith(settings.layers or "") or f"{name}.to_q" not in self._projected:
                 continue
             q, k = (self._projected[f"{name}.{each}"].unflatten(2, (layer.heads, -1)) for each in ("to_q", "to_k"))
             a = torch.einsum("bnhd,bshd->bhns", q, k) / math.sqrt(q.shape[-1])

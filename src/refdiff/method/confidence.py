@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from ..errors import BundleError
 from .ref_diff import Scores
 
 _SAME = 0.5  # IoU with the winner from which another proposal is the same thing
@@ -20,6 +23,20 @@ class Calibration:
     bias: float
     score: float
     margin: float
+
+    @classmethod
+    def read(cls, manifest: Mapping[str, Any]) -> dict[str, Calibration]:
+        """The curve of each variant, as a bundle's refdiff.json has them. Raises BundleError where they are not three
+        finite numbers each."""
+        curves = {}
+        for variant, numbers in manifest.items():
+            try:
+                curves[variant] = cls(**{name: float(value) for name, value in numbers.items()})
+            except (AttributeError, TypeError, ValueError, OverflowError):
+                curves[variant] = cls(math.nan, math.nan, math.nan)
+            if not all(map(math.isfinite, (curves[variant].bias, curves[variant].score, curves[variant].margin))):
+                raise BundleError(f"The bundle's calibration of {variant!r} must be numbers bias, score and margin.")
+        return curves
 
     def __call__(self, scores: Scores) -> float:
         """The probability, in [0, 1], that the best proposal overlaps the truth with an IoU over 0.5."""
