@@ -45,8 +45,8 @@ def tune_maps(model: RefDiff, data: Path) -> dict:
                 truth = reference.truth(scene.size)
                 if reference.kind == "noun":
                     pointing[i].append(truth.flatten()[c.argmax()])
-                masks = threshold_proposals(c, model.settings.generative.thresholds).masks
-                best = masks[int(between_class_scores(c, masks).argmax())]
+                proposals = threshold_proposals(c, model.settings.generative.thresholds)
+                best = proposals.masks[int(between_class_scores(c, proposals.tensor).argmax())]
                 overlap[i].append((best & truth).sum() / (best | truth).sum())
     figures = [(np.mean(p), np.mean(o)) for p, o in zip(pointing, overlap, strict=True)]
     for changes, (points, masks) in zip(options, figures, strict=True):
@@ -81,18 +81,18 @@ def tune_weights(model: RefDiff, data: Path) -> dict:
     cases = []
     for references in open_dataset(data, "val").images():
         scene = model.encode(references[0].image)
-        masks, settings = scene.proposals().masks, model.settings
+        proposals, settings = scene.proposals(), model.settings
         texts = [reference.expression for reference in references]
         parts = {beta: scene.segment(texts, "full", settings.replace(beta=beta, clue_weight=0.0, alpha=0.0))
                  for beta in (0.0, 1.0)}
         for i, reference in enumerate(references):
-            overlap = iou_matrix(masks, reference.truth(scene.size)[None])[:, 0]
+            overlap = iou_matrix(proposals.masks, reference.truth(scene.size)[None])[:, 0]
             aligned = [sorted(parts[beta][i].candidates, key=lambda each: each.index) for beta in (0.0, 1.0)]
             drawn = np.array([c.generative for c in aligned[0]])
             crops, masked = (np.array([c.discriminative for c in each]) for each in aligned)
             clues = parse(reference.expression, settings.expression).direction
             p = positional_bias(scene.size, clues, settings.discriminative.clue_ramp)
-            bias = inside_means(p, masks).numpy() if clues else np.zeros(len(masks))
+            bias = inside_means(p, proposals.tensor).numpy() if clues else np.zeros(len(proposals.masks))
             cases.append((overlap, drawn, crops, masked, bias))
 
     def miou(alpha: float, beta: float, clue: float) -> float:

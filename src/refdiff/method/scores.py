@@ -26,7 +26,7 @@ def between_class_scores(correlation: Array, masks: Array) -> torch.Tensor:
     it prefers parts of things. Below the median lie the things that the word does not mean; with them Otsu's rule would
     part the ground from those.
     """
-    c = torch.as_tensor(correlation)
+    c = _tensor(correlation)
     inside, outside, fraction = _means(c.clamp(min=c.median()), masks)
     return ((inside - outside) * 2 * (fraction * (1 - fraction)).clamp(min=0).sqrt()).float()
 
@@ -41,8 +41,7 @@ def inside_means(values: Array, masks: Array) -> torch.Tensor:
 
 def _means(values: Array, masks: Array) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Of each mask: the mean inside, the mean outside, and the fraction of area inside; each float32 [N]."""
-    c = torch.as_tensor(values).float().flatten()
-    m = torch.as_tensor(masks).flatten(1)
+    c, m = _tensor(values).float().flatten(), _tensor(masks).flatten(1)
     numbers = torch.empty_like(c)  # of one mask, which a cache holds; of all of them it does not
     area, total = c.new_empty(2, len(m))
     for i, each in enumerate(m):
@@ -51,6 +50,10 @@ def _means(values: Array, masks: Array) -> tuple[torch.Tensor, torch.Tensor, tor
     inside = total / (area + _EPSILON)
     outside = (c.sum() - total) / (c.numel() - area + _EPSILON)
     return inside, outside, area / c.numel()
+
+
+def _tensor(array: Array) -> torch.Tensor:
+    return array if isinstance(array, torch.Tensor) else torch.tensor(array)  # a copy: torch warns of read-only arrays
 
 
 def fuse(generative: Array | float, discriminative: Array | float, alpha: float) -> torch.Tensor:
