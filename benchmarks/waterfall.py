@@ -1,11 +1,12 @@
-"""What each optimisation of `refdiff.fast` gains: the time of one expression about a fresh image, with and without it.
+"""What each optimisation of `refdiff.fast` gains, by the work that it touches.
 
     python benchmarks/waterfall.py [--rounds 5] [--model FOLDER] [--preset official] [--dtype bfloat16] [--set ...]
     python benchmarks/waterfall.py --optimisations sam-encoder,unet-share
 
-Each is left out of all of them, and added to none. The two configurations that are compared run in turn, round by
-round, and a gain is the median of the rounds' own differences, +- their median distance from it; so the machine may
-become slower or faster in the meantime. Two models are loaded at a time.
+Two models are compared in turn, round by round: the one with all optimisations and the one that lacks this one, then
+the one with this one alone and the one with none. Only the stage that the optimisation touches is run. A gain is the
+median of the rounds' own differences, +- their median distance from it; the share is of the time that one expression
+about a fresh image takes with all optimisations. Two models are loaded at a time.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import gc
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
@@ -21,45 +23,81 @@ import numpy as np
 import torch
 
 from refdiff import RefDiff, load_image
-from refdiff.bench.measure import EXPRESSIONS
 from refdiff.bench.report import device_name, markdown
 from refdiff.cli.options import load_model, model_options
 from refdiff.fast import OPTIMISATIONS, chosen
-from refdiff.language import parse
+from refdiff.models.segmentors.grid import point_grid
 
-EVERY = frozenset(OPTIMISATIONS)
+EVERY, NONE = frozenset(OPTIMISATIONS), frozenset[str]()
+TEXT = "the cat on the left"
+
+
+class Inputs:
+    """What the stages of one image start from, made once with all optimisations."""
+
+    def __init__(self, model: RefDiff, image: np.ndarray):
+        model.encode(image).segment([TEXT])  # loads and warms up
+        again = model.encode(image)
+        started = time.perf_counter()
+        again.segment([TEXT])
+        self.seconds = time.perf_counter() - started
+        self.image, self.masks = image, again.proposals().tensor
+        self.latents = again.latents(model.settings.generative)
+        self.embedding = model.segmentor.encode(image, model.settings.segmentor)
+
+
+def attention(model: RefDiff, given: Inputs) -> None:
+    model.diffusion.attention(given.latents, [TEXT], model.settings.generative)
+
+
+def latents_and_attention(model: RefDiff, given: Inputs) -> None:
+    model.diffusion.encode_image(given.image, model.settings.generative)
+    attention(model, given)
+
+
+def crops(model: RefDiff, given: Inputs) -> None:
+    model.similarity.crop_features(given.image, given.masks, model.settings)
+
+
+def attention_and_crops(model: RefDiff, given: Inputs) -> None:
+    attention(model, given)
+    crops(model, given)
+
+
+def sam_encoder(model: RefDiff, given: Inputs) -> None:
+    model.segmentor.encode(given.image, model.settings.segmentor)
+
+
+def sam_masks(model: RefDiff, given: Inputs) -> None:
+    own, size = model.settings.segmentor, given.image.shape[:2]
+    model.segmentor.masks_at(given.embedding, point_grid(own.points_per_side), size, own, model.settings.batching)
+
+
+TOUCHED: dict[str, Callable[[RefDiff, Inputs], None]] = {
+    "unet-stop": attention, "unet-share": attention, "unet-gated": attention, "channels-last": latents_and_attention,
+    "half-attention": attention_and_crops, "clip-class": crops, "clip-cache": crops, "sam-encoder": sam_encoder,
+    "sam-decoder": sam_masks, "sam-windows": sam_masks}
 
 
 def with_only(model: RefDiff, fast: frozenset[str]) -> RefDiff:
     return RefDiff(model.bundle, model.device, model.dtype, model.settings, model.memory, fast)
 
 
-def seconds(model: RefDiff, image: np.ndarray, text: str) -> float:
-    """Of one expression about a fresh image, without reading or writing files."""
-    scene = model.encode(image)
-    parse(text, model.settings.expression)  # what is remembered of a text must not favour whoever comes second
-    started = time.perf_counter()
-    scene.segment([text])
-    if model.wait:
-        model.wait()
-    return time.perf_counter() - started
-
-
-def in_turn(first: RefDiff, second: RefDiff, image: np.ndarray, rounds: int) -> tuple[list[float], list[float]]:
-    """Seconds of both by round, after one round that loads and warms up."""
-    spent: tuple[list[float], list[float]] = ([], [])
-    for number in range(rounds + 1):
-        for taken, model in zip(spent, (first, second), strict=True):
-            taken.append(seconds(model, image, EXPRESSIONS[number % len(EXPRESSIONS)]))
-    return spent[0][1:], spent[1][1:]
-
-
-def gain(slower: list[float], faster: list[float]) -> list[str]:
-    """Two cells: by how many ms the second is faster, and how much that is of the first one's time."""
-    differences = [a - b for a, b in zip(slower, faster, strict=True)]
-    middle = median(differences)
-    noise = median(abs(each - middle) for each in differences)
-    return [f"{middle * 1000:.0f} +- {noise * 1000:.0f}", f"{middle / median(slower):.1%}"]
+def in_turn(stage: Callable[[RefDiff, Inputs], None], slower: RefDiff, faster: RefDiff, given: Inputs,
+            rounds: int) -> tuple[list[str], float]:
+    """Cells: ms of the first, of the second, the gain; and the gain in seconds. One round loads and warms up."""
+    spent: list[list[float]] = [[], []]
+    for _ in range(rounds + 1):
+        for taken, model in zip(spent, (slower, faster), strict=True):
+            started = time.perf_counter()
+            stage(model, given)
+            if model.wait:
+                model.wait()
+            taken.append(time.perf_counter() - started)
+    a, b = (np.array(each[1:]) for each in spent)
+    middle = float(np.median(a - b))
+    noise = float(np.median(np.abs(a - b - middle)))
+    return [f"{median(a) * 1000:.0f}", f"{median(b) * 1000:.0f}", f"{middle * 1000:.1f} +- {noise * 1000:.1f}"], middle
 
 
 def main() -> None:
@@ -72,24 +110,27 @@ def main() -> None:
     options = parser.parse_args()
     model, image, names = load_model(options), load_image(options.image), options.optimisations.split(",")
     chosen(names)  # an unknown name should fail now
-    rows = {name: [name] for name in names}
-    whole: dict[str, list[float]] = {"all": [], "none": []}
-    for base, fast in (("all", EVERY), ("none", frozenset[str]())):
-        kept = with_only(model, fast)
-        for name in names:
-            print(f"{name} against {base}", file=sys.stderr, flush=True)
-            of_base, of_other = in_turn(kept, with_only(model, fast ^ {name}), image, options.rounds)
-            whole[base] += of_base
-            rows[name] += [f"{median(of_other) * 1000:.0f}",
-                           *(gain(of_other, of_base) if base == "all" else gain(of_base, of_other))]
-            gc.collect()  # a model's parts refer to each other
+    given = Inputs(model, image)
     print(f"{model.bundle.name}, {str(model.dtype).removeprefix('torch.')}, {model.settings.generative.image_size} px, "
-          f"{device_name(model.device)}, {torch.get_num_threads()} threads, torch {torch.__version__}, medians of "
-          f"{options.rounds}: {1000 * median(whole['all']):.0f} ms with all optimisations, "
-          f"{1000 * median(whole['none']):.0f} ms with none\n")
-    head = ["optimisation", "all but it, ms", "it gains, ms", "of that time", "it alone, ms", "it gains, ms",
-            "of the time with none"]
-    print(markdown([head, *rows.values()]))
+          f"{len(given.masks)} proposals, {device_name(model.device)}, {torch.get_num_threads()} threads, torch "
+          f"{torch.__version__}, medians of {options.rounds}; one expression takes {given.seconds * 1000:.0f} ms\n",
+          flush=True)
+    base = with_only(model, NONE)  # loads nothing
+    del model
+    rows = []
+    for name in names:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        cells, share = [name], []
+        for slower, faster in ((EVERY - {name}, EVERY), (NONE, frozenset({name}))):
+            found, gained = in_turn(TOUCHED[name], with_only(base, slower), with_only(base, faster), given,
+                                    options.rounds)
+            cells += found
+            share.append(f"{gained / given.seconds:.1%}")
+            gc.collect()  # a model's parts refer to each other
+        rows.append([*cells[:4], share[0], *cells[4:], share[1]])
+    head = ["optimisation", "stage without it, ms", "with it, ms", "it gains, ms", "of one expression",
+            "stage with none, ms", "with it alone, ms", "it gains, ms", "of one expression"]
+    print(markdown([head, *rows]))
 
 
 if __name__ == "__main__":

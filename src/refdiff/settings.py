@@ -173,7 +173,7 @@ class SegmentorSettings(_Group):
     peak_distance: at the nearest, as a fraction of the longer side.
     iou_threshold, stability_threshold, stability_offset, nms_threshold: as in SAM's mask generator.
     duplicate_threshold: of two masks with a greater IoU the better rated stays; 1 keeps both.
-    min_region: specks and holes of fewer px are removed; 0 keeps them.
+    min_region: specks and holes of fewer px are then removed; 0 keeps them.
     judged_side: masks of larger images are judged at this longer side in px, already finer than SAM's logits.
     resize: how the image is brought to SAM's size: 'float' (antialiased) or '8bit' (Pillow's bilinear, as released).
     """
