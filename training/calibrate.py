@@ -25,6 +25,7 @@ from refdiff.method.confidence import features
 from refdiff.settings import VARIANTS, Variant
 
 SPLITS = ("val", "testA", "testB")
+LIMIT = 0.1  # a variant whose error is greater on testA or testB gets no curve: none is better than a wrong one
 
 
 def answers(model: RefDiff, data: Path, split: str) -> dict[Variant, np.ndarray]:
@@ -61,12 +62,14 @@ def main() -> None:
         val = measured["val"][variant]
         fit = LogisticRegression(C=10.0).fit(val[:, :2], val[:, 2])
         (score, margin), (bias,) = fit.coef_[0], fit.intercept_
-        curves[variant] = {"bias": round(float(bias), 4), "score": round(float(score), 4),
-                           "margin": round(float(margin), 4)}
+        curve = {"bias": round(float(bias), 4), "score": round(float(score), 4), "margin": round(float(margin), 4)}
         errors = {split: calibration_error(fit.predict_proba(rows[variant][:, :2])[:, 1], rows[variant][:, 2])
                   for split, rows in measured.items()}
         shares = {split: rows[variant][:, 2].mean() for split, rows in measured.items()}
-        print(variant, curves[variant], "error", {split: round(value, 3) for split, value in errors.items()},
+        kept = max(errors["testA"], errors["testB"]) <= LIMIT
+        if kept:
+            curves[variant] = curve
+        print(variant, curve, "kept" if kept else "left out", "error", {split: round(value, 3) for split, value in errors.items()},
               "right", {split: round(float(value), 3) for split, value in shares.items()})
     if options.write:
         path = next(iter(model.bundle.parts.values())).parent / "refdiff.json"

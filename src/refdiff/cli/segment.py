@@ -57,7 +57,7 @@ def images_and_expressions(words: Sequence[str], expressions: Sequence[str]) -> 
     found: list[str] = []
     for word in words:
         path = Path(word)
-        if path.suffix.lower() in SUFFIXES or _exists(path):
+        if word.strip() and (path.suffix.lower() in SUFFIXES or _exists(path)):  # Path("") is this folder
             images += _images_in(path) if path.is_dir() else [path]
         else:
             found.append(word)
