@@ -69,7 +69,8 @@ def main() -> None:
         kept = max(errors["testA"], errors["testB"]) <= LIMIT
         if kept:
             curves[variant] = curve
-        print(variant, curve, "kept" if kept else "left out", "error", {split: round(value, 3) for split, value in errors.items()},
+        print(variant, curve, "kept" if kept else "left out",
+              "error", {split: round(value, 3) for split, value in errors.items()},
               "right", {split: round(float(value), 3) for split, value in shares.items()})
     if options.write:
         path = next(iter(model.bundle.parts.values())).parent / "refdiff.json"
