@@ -1,9 +1,11 @@
+import sys
 from pathlib import Path
 
 import pytest
 
+from refdiff.cli.ahead import parse_ahead
 from refdiff.errors import InputError
-from refdiff.language import parse
+from refdiff.language import parse, syntax
 from refdiff.language.tokens import token_indices
 from refdiff.settings import ExpressionSettings
 
@@ -65,3 +67,16 @@ def test_a_root_past_the_models_length_falls_back_to_the_last_token(model):
 def test_unusable_expressions_are_refused_with_a_sentence(text):
     with pytest.raises(InputError, match=r"empty|characters|surrogate|must be text"):
         parse(text)
+
+
+def test_another_process_parses_ahead_and_where_it_fails_this_one_does(monkeypatch):
+    texts, settings = ["left broccoli", "a cat in the top left corner"], ExpressionSettings(root_rule="syntax")
+    expected = [parse(text, settings) for text in texts]
+    for program, elsewhere in ((sys.executable, True), ("/bin/false", False), ("/nowhere", False)):
+        syntax._parsed.cache_clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "executable", program)
+            parse_ahead(texts, settings)
+            if elsewhere:
+                patch.setattr(syntax, "_language", None)  # not needed in this process
+            assert [parse(text, settings) for text in texts] == expected

@@ -15,7 +15,7 @@ from .core.lazy import Lazy
 from .core.proposals import Proposals
 from .core.protocols import Diffusion, Similarity
 from .errors import InputError
-from .language import Direction, Expression, parse
+from .language import Direction, Expression, check_expression, parse
 from .language.tokens import token_indices
 from .method import CorrelationMap, EdgeSmoother, Scores, biased_image, correlation_map, correlation_maps, ref_diff
 from .models.segmentors.grid import peak_points, point_grid
@@ -94,9 +94,10 @@ class EncodedImage:
             raise InputError(f"There is no variant {variant!r}; the variants are {', '.join(VARIANTS)}.")
         with self.model.residency.turn():
             settings = self._bounded(settings, variant)
-            parsed = [parse(text, settings.expression) for text in expressions]
-            if variant != "g" and settings.segmentor.point_source == "grid" and parsed:
+            texts = [check_expression(text) for text in expressions]
+            if variant != "g" and settings.segmentor.point_source == "grid" and texts:
                 self.proposals(settings)  # first, so that under a bound SAM makes room for the others once
+            parsed = [parse(text, settings.expression) for text in texts]
             scores = ref_diff(self, parsed, variant, settings)
             return [self._answer(*each, variant, settings) for each in zip(parsed, scores, strict=True)]
 

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     warnings.filterwarnings("ignore")
     # The model libraries make so many objects that collecting garbage takes a fifth of a start and a second at the end.
-    gc.set_threshold(100_000)
+    gc.set_threshold(1_000_000)
     atexit.register(gc.freeze)
     try:
         status: int = options.run(options)

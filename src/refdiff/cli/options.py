@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
@@ -36,14 +37,22 @@ def model_options(parser: argparse.ArgumentParser, name: bool = True) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="of the diffusion noise (default: 0)")
 
 
-def load_model(options: argparse.Namespace) -> RefDiff:
-    """The model that `model_options` chose. Raises InputError for a wrong setting or device, before any download."""
+def load_model(options: argparse.Namespace, expressions: Sequence[str] = ()) -> RefDiff:
+    """The model that `model_options` chose; `expressions`, checked ones, are parsed meanwhile.
+
+    Raises InputError for a wrong setting or device, before any download.
+    """
     changes = dict(_change(text) for text in options.changes)
     if options.seed is not None:
         changes["seed"] = options.seed
-    from ..settings import Settings
+    from ..weights.manifest import find_bundle
 
-    Settings().replace(**changes)  # what is wrong here need not wait for the model libraries
+    # What is wrong here need not wait for the model libraries.
+    settings = find_bundle(options.model).settings(options.preset).replace(**changes)
+    if expressions:
+        from .ahead import parse_ahead
+
+        parse_ahead(expressions, settings.expression)
 
     from ..bench.allocator import keep_freed
     from ..pipeline import RefDiff
@@ -52,7 +61,7 @@ def load_model(options: argparse.Namespace) -> RefDiff:
         keep_freed()
     model = RefDiff.from_pretrained(options.model, options.device, options.dtype, options.preset, options.memory,
                                     options.fast)
-    model.settings = model.settings.replace(**changes)
+    model.settings = settings
     if options.device == "auto":
         tell(f"running {model.bundle.name} on {model.device} in {str(model.dtype).removeprefix('torch.')}.")
     return model

@@ -95,15 +95,14 @@ def _segment(options: argparse.Namespace) -> int:
     from ..core.proposals import read_proposals
     from ..language import check_expression
 
-    for expression in expressions:
-        check_expression(expression)
+    expressions = [check_expression(expression) for expression in expressions]
     if options.proposals:
         read_proposals(options.proposals)
     # Before the models are loaded, as a wrong path should fail at once; of several images only the first is kept.
     first = load_image(images[0]) if len(images) == 1 else None
     if out:
         make_folder(out)
-    model = load_model(options)
+    model = load_model(options, expressions)
     rows, failed = [], 0
     used: set[str] = set()
     for path in _progress(images):
@@ -175,10 +174,10 @@ def _attention(options: argparse.Namespace) -> int:
     from ..core.images import check_image_name, load_image, save_image
     from ..language import check_expression
 
-    check_expression(options.expression)
+    expression = check_expression(options.expression)
     image = load_image(options.image)
     check_image_name(options.out)
-    found = load_model(options).encode(image).correlation(options.expression)
+    found = load_model(options, [expression]).encode(image).correlation(expression)
     from ..core.drawing import attention_sheet
 
     make_folder(options.out.parent)
