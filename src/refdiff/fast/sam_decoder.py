@@ -1,4 +1,4 @@
-"""SAM's mask decoder for many points of one picture: transformers' weights and answers, less work.
+"""SAM's mask decoder for many points of one image: transformers' weights and answers, less work.
 
 The library repeats the image for every point and projects all of its cells for every point. Here what points share is
 computed once, projections of cells are folded into the few tokens they meet, and masks are drawn only for points whose
@@ -24,10 +24,9 @@ class FoldedDecoder:
     def __init__(self, model: Any, embedding: torch.Tensor):
         self.model, self.decoder = model, model.mask_decoder
         self.grid = embedding.shape[-2:]
-        cells = lambda x: x[0].flatten(1).T.contiguous()  # noqa: E731
         dense = model.prompt_encoder.no_mask_embed.weight
-        self.position = cells(model.get_image_wide_positional_embeddings().to(embedding.dtype))
-        self.image = cells(embedding) + dense  # [n, C]
+        self.position = _cells(model.get_image_wide_positional_embeddings().to(embedding.dtype))
+        self.image = _cells(embedding) + dense  # [n, C]
         self.upscale = _product(self.decoder.upscale_conv1), _product(self.decoder.upscale_conv2)
         first = self.decoder.transformer.layers[0]
         placed = self.image + self.position
@@ -141,6 +140,11 @@ class FoldedDecoder:
         """The points, so many at a time as leave their cells in the processor's cache."""
         step = fitting(points, 4 * self.image.numel() * self.image.element_size(), self.image.device)
         return [slice(start, start + step) for start in range(0, points, step)]
+
+
+def _cells(grid: torch.Tensor) -> torch.Tensor:
+    """[1, C, h, w] -> [h * w, C]."""
+    return grid[0].flatten(1).T.contiguous()
 
 
 def _heads(attention: Any, projected: torch.Tensor) -> torch.Tensor:

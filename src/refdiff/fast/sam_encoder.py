@@ -55,7 +55,7 @@ def _attended(attention: Any, cells: torch.Tensor, window: int) -> torch.Tensor:
     height, width = cells.shape[:2]
     projected, heads = attention.qkv(cells), attention.num_attention_heads
     side, down, across = (height, width), 1, 1
-    if window:  # cells beyond the picture are zeros to the library; projected, they are the bias
+    if window:  # cells beyond the image are zeros to the library; projected, they are the bias
         side, down, across = (window, window), -(-height // window), -(-width // window)
         padded = attention.qkv.bias.expand(down * window, across * window, -1).contiguous()
         padded[:height, :width] = projected

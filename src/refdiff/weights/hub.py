@@ -110,7 +110,7 @@ def find_manifest(repo: str, revision: str) -> tuple[str, Path | None]:
 def plan(bundle: str, licence: str, parts: Iterable[HubPart], lacks: tuple[str, ...] = ()) -> Plan:
     """What has to be fetched for `parts` to be there, small ones first. Asks the Hub for listings only.
 
-    Raises BundleError when something cannot be had: a repository that is gated, mistyped or out of reach, or weights
+    Raises BundleError when something is not available: a repository that is gated, mistyped or out of reach, or weights
     that only a pickle holds.
     """
     fetches = [_fetch_plan(bundle, part) for part in parts if locate(part) is None or not sizes_fit(part)]

@@ -98,7 +98,7 @@ class Bundle:
     def part(self, name: str) -> Path:
         """The folder of a part, fetched from the Hub if need be, which standard error is told first.
 
-        Raises BundleError when the bundle has no such part or it cannot be had.
+        Raises BundleError when the bundle has no such part or it is not available.
         """
         folder, where = self.locate(name), self.parts[name]
         if folder is not None:
