@@ -81,7 +81,8 @@ def main() -> None:
     apart = [float((from_rle(a[3]) != from_rle(b[3])).mean()) for a, b in zip(old, new, strict=True)]
     same = sum(a[:3] == b[:3] for a, b in zip(old, new, strict=True))
     print(f"{len(old)} expressions about {len({row[0] for row in old})} images: the same winner for {same}; masks "
-          f"apart by more than 0.1 % of the pixels for {sum(each > 0.001 for each in apart)}, at most by {max(apart):.2%}")
+          f"apart by more than 0.1 % of the pixels for {sum(each > 0.001 for each in apart)}, at most by "
+          f"{max(apart):.2%}")
     spent: dict[str, list[list[float]]] = {"before": [], "now": []}
     for _ in range(options.rounds):
         for name, source, given in (("before", options.before.resolve(), {}), ("now", now, own)):
