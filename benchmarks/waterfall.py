@@ -1,7 +1,7 @@
 """What each optimisation of `refdiff.fast` gains, by the work that it touches.
 
     python benchmarks/waterfall.py [--rounds 5] [--model FOLDER] [--preset official] [--dtype bfloat16] [--set ...]
-    python benchmarks/waterfall.py --optimisations sam-encoder,unet-share
+    python benchmarks/waterfall.py --optimisations sam-encoder,unet-stop
 
 Two models are compared in turn, round by round: the one with all optimisations and the one that lacks this one, then
 the one with this one alone and the one with none. Only the stage that the optimisation touches is run. A gain is the
@@ -50,11 +50,6 @@ def attention(model: RefDiff, given: Inputs) -> None:
     model.diffusion.attention(given.latents, [TEXT], model.settings.generative)
 
 
-def latents_and_attention(model: RefDiff, given: Inputs) -> None:
-    model.diffusion.encode_image(given.image, model.settings.generative)
-    attention(model, given)
-
-
 def crops(model: RefDiff, given: Inputs) -> None:
     model.similarity.crop_features(given.image, given.masks, model.settings)
 
@@ -74,8 +69,7 @@ def sam_masks(model: RefDiff, given: Inputs) -> None:
 
 
 TOUCHED: dict[str, Callable[[RefDiff, Inputs], None]] = {
-    "unet-stop": attention, "unet-share": attention, "unet-gated": attention, "channels-last": latents_and_attention,
-    "half-attention": attention_and_crops, "clip-class": crops, "clip-cache": crops, "sam-encoder": sam_encoder,
+    "unet-stop": attention, "half-attention": attention_and_crops, "sam-encoder": sam_encoder,
     "sam-decoder": sam_masks, "sam-windows": sam_masks}
 
 

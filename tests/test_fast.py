@@ -2,18 +2,15 @@
 
 import pytest
 import torch
-from diffusers.models.attention import FeedForward
 from transformers import SamConfig, SamVisionConfig
 from transformers.models.sam.modeling_sam import SamModel, SamVisionModel
 
 from conftest import ROOT, shapes
 from refdiff import InputError, RefDiff, load_image
-from refdiff.fast import OPTIMISATIONS, chosen, install
+from refdiff.fast import OPTIMISATIONS, chosen, clip, install
 from refdiff.fast.attention import attend
-from refdiff.fast.clip import BlockRunner
 from refdiff.fast.sam_decoder import FoldedDecoder
 from refdiff.fast.sam_encoder import encode_pixels
-from refdiff.fast.unet import GatedLayer
 from refdiff.fast.windows import WindowCanvas
 from refdiff.models.segmentors.grid import point_grid
 from refdiff.models.segmentors.sam import LibraryDecoder, SamSegmentor, WholeCanvas
@@ -31,15 +28,6 @@ def test_attention_is_its_formula_however_the_work_is_cut_up(cache, dtype, monke
         expected = scores.softmax(-1) @ value.double()
         apart = (attend(query, key, value, 0.3, more) - expected).norm() / expected.norm()
         assert apart < (1e-6 if dtype == torch.float32 else 0.01)
-
-
-@pytest.mark.parametrize("cache", [1.0, 5000.0, 1e9])
-def test_a_gated_layer_is_the_librarys_however_the_work_is_cut_up(cache, monkeypatch):
-    monkeypatch.setattr("refdiff.fast.cache.CACHE", cache)
-    torch.manual_seed(0)
-    layer, states = FeedForward(8), torch.randn(2, 75, 8)
-    with torch.inference_mode():
-        assert torch.allclose(GatedLayer(layer)(states), layer(states), atol=1e-6)
 
 
 @torch.inference_mode()
@@ -103,12 +91,10 @@ def test_masks_drawn_by_windows_are_those_resized_whole(model):
 
 
 @torch.inference_mode()
-def test_clips_blocks_answer_as_the_librarys(model, monkeypatch):
-    blocks, hidden = model.similarity.blocks, torch.randn(7, 65, 192, generator=torch.Generator().manual_seed(0))
-    hidden = hidden[..., : blocks[0].mlp.fc1.in_features]
-    monkeypatch.setattr("refdiff.fast.cache.CACHE", 5e5)
-    for options in ((True, False, False), (False, True, False), (False, False, True), (True, True, True)):
-        assert torch.allclose(BlockRunner(*options)(blocks, hidden), run_blocks(blocks, hidden), atol=1e-4), options
+def test_clips_blocks_answer_as_the_librarys(model):
+    blocks = model.similarity.blocks
+    hidden = torch.randn(3, 65, blocks[0].mlp.fc1.in_features, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(clip.run_blocks(blocks, hidden), run_blocks(blocks, hidden), atol=1e-4)
 
 
 def test_each_optimisation_alone_gives_the_answer(model):

@@ -12,12 +12,7 @@ from ..errors import InputError
 
 OPTIMISATIONS: dict[str, str] = {
     "unet-stop": "run the U-Net no further than the last layer that is read",
-    "unet-share": "run what no text reaches once per image, not once per text",
-    "unet-gated": "feed-forward layers of the U-Net so many rows at a time as a cache holds",
-    "channels-last": "convolutions of the U-Net and the VAE over channels that lie side by side",
     "half-attention": "attention of the U-Net and CLIP by products, in half precision on a CPU",
-    "clip-class": "of CLIP's last block only [CLS]",
-    "clip-cache": "so many crops through CLIP at a time as a cache holds",
     "sam-encoder": "SAM's image encoder with less memory moved; in half precision where it is wide",
     "sam-decoder": "SAM's mask decoder for many points that share one image",
     "sam-windows": "SAM's masks judged and drawn only where they are",
@@ -51,9 +46,10 @@ def install(model: Any, names: frozenset[str], dtype: torch.dtype = torch.float3
 
 
 def _diffusion(model: Any, names: frozenset[str], dtype: torch.dtype) -> None:
-    from .unet import Runner
+    if "unet-stop" in names:
+        from .unet import run_until_read
 
-    model.run_unet = Runner("unet-stop" in names, "unet-share" in names)
+        model.run_unet = run_until_read
 
 
 def _unet(model: Any, names: frozenset[str], dtype: torch.dtype) -> None:
@@ -61,25 +57,15 @@ def _unet(model: Any, names: frozenset[str], dtype: torch.dtype) -> None:
 
     if "unet-stop" in names:
         unet.stop_after_reading(model)
-    if "unet-share" in names:
-        unet.share_start(model)
-    if "unet-gated" in names:
-        unet.gate_by_rows(model)
     if "half-attention" in names and _half_on_cpu(model):
         unet.attend_by_products(model)
-    _vae(model, names, dtype)
-
-
-def _vae(model: Any, names: frozenset[str], dtype: torch.dtype) -> None:
-    if "channels-last" in names:
-        model.to(memory_format=torch.channels_last)
 
 
 def _clip(model: Any, names: frozenset[str], dtype: torch.dtype) -> None:
-    from .clip import BlockRunner
+    if "half-attention" in names and _half_on_cpu(model.model):
+        from .clip import run_blocks
 
-    products = "half-attention" in names and _half_on_cpu(model.model)
-    model.run_blocks = BlockRunner("clip-class" in names, "clip-cache" in names, products)
+        model.run_blocks = run_blocks
 
 
 def _sam(model: Any, names: frozenset[str], dtype: torch.dtype) -> None:
@@ -102,5 +88,5 @@ def _half_on_cpu(model: Any) -> bool:
     return model.device.type == "cpu" and model.dtype != torch.float32
 
 
-_INSTALLERS = {"CrossAttentionDiffusion": _diffusion, "UNet2DConditionModel": _unet, "AutoencoderKL": _vae,
+_INSTALLERS = {"CrossAttentionDiffusion": _diffusion, "UNet2DConditionModel": _unet,
                "ClipSimilarity": _clip, "SamSegmentor": _sam}
