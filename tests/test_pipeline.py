@@ -84,6 +84,21 @@ def test_results_can_be_saved(model, scene, tmp_path):
     assert result == result and result != scene.segment(["a ball"], "g")[0]
 
 
+def test_given_proposals_and_results_do_not_change_with_a_users_arrays(model):
+    own = np.zeros((2, 96, 144), bool)
+    own[0, 20:60, 10:60], own[1, 30:70, 80:130] = True, True
+    scene = model.encode(shapes(), proposals=Proposals(own, "given"))
+    first = scene.segment(["the ball on the left"])[0]
+    assert first.confidence is None  # fitted on masks of the segmentor
+    mask = first.mask.copy()
+    own[:] = False
+    first.image[:] = 0
+    again = scene.segment(["the ball on the left"])[0]
+    assert again.score == first.score and np.array_equal(first.candidates[0].mask, mask)
+    copied = pickle.loads(pickle.dumps(scene.proposals()))
+    assert np.array_equal(copied.masks, scene.proposals().masks) and not copied.masks.flags.writeable
+
+
 def test_a_users_own_arrays_are_theirs(model):
     image = shapes()
     scene = model.encode(image)
@@ -149,6 +164,12 @@ def test_wrong_calls_are_refused(scene):
     for name, value in (("device", "gpu"), ("device", "meta"), ("dtype", "int8"), ("memory", float("inf")),
                         ("preset", "best")):
         with pytest.raises(InputError):
+            RefDiff.from_pretrained("mini", **{name: value})
+    for wrong in ({"settings": "paper"}, {"proposals": np.ones((1, 96, 144), bool)}, {"proposals": 5}):
+        with pytest.raises(InputError):
+            scene.model.encode(shapes(), **wrong).segment(["a ball"])
+    for name, value in (("memory", "2"), ("fast", 3), ("fast", [1])):
+        with pytest.raises(InputError, match=name):
             RefDiff.from_pretrained("mini", **{name: value})
     with pytest.raises(InputError, match="144x96"):
         RefDiff.from_pretrained("mini").encode(shapes(), proposals=Proposals.of(np.ones((1, 5, 5), bool), "given"))

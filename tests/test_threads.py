@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from conftest import ROOT, shapes
+from refdiff import RefDiff
+from refdiff.baselines.registry import METHODS
 
 CALLS, THREADS = 200, 8
 WORDS = ["a ball", "the ball on the left", "the blue gift", "a red cat on the right", "the square at the top"]
@@ -73,6 +75,21 @@ def test_eight_threads_may_be_the_first_to_use_a_model(memory):
     code = FIRST_USE.replace('device="cpu"', f'device="cpu"{memory}')
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "tests", capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "True", done.stderr[-2000:]
+
+
+def test_under_a_bound_calls_of_all_kinds_wait_for_each_other_in_one_order(model):
+    bounded = RefDiff(model.bundle, model.device, memory=2.0, settings=cheap(model))
+    bounded(shapes(), "a ball")
+    for _ in range(3):
+        scene = bounded.encode(shapes())
+        threads = [threading.Thread(target=call, daemon=True) for call in (
+            lambda scene=scene: scene.segment(["a ball"]), lambda scene=scene: scene.latents(scene.settings.generative),
+            lambda scene=scene: METHODS["cropping"](scene, ["a ball"]), scene.proposals)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert not any(thread.is_alive() for thread in threads)
 
 
 def test_one_scene_makes_what_it_keeps_once(model, monkeypatch):

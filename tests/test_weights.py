@@ -544,3 +544,14 @@ def test_two_threads_fetch_a_part_once(web):
     for thread in threads:
         thread.join()
     assert len(set(found)) == 1 and len(found) == 4 and len(web.sent) == len(set(web.sent))
+
+
+@pytest.mark.parametrize(("file", "name", "value"), [
+    ("vae/config.json", "scaling_factor", float("nan")), ("vae/config.json", "scaling_factor", 0),
+    ("vae/config.json", "scaling_factor", "x"), ("vae/config.json", "shift_factor", "x"),
+    ("unet/config.json", "norm_eps", float("inf"))])
+def test_numbers_of_a_config_that_cannot_be_computed_with_are_refused(bundle, file, name, value):
+    path = bundle / "diffusion" / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    read = load.load_vae if file.startswith("vae") else load.load_unet
+    assert name in refused(read, path.parent)

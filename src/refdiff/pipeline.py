@@ -41,8 +41,8 @@ class RefDiff:
     def __init__(self, bundle: Bundle, device: torch.device, dtype: torch.dtype = torch.float32,
                  settings: Settings | None = None, memory: float | None = None,
                  fast: optimisations.Fast = True):
-        if memory is not None and not 0 < memory < float("inf"):
-            raise InputError(f"memory must be a number of GB above 0, not {memory}.")
+        if memory is not None and (not isinstance(memory, (int, float)) or not 0 < memory < float("inf")):
+            raise InputError(f"memory must be a number of GB above 0, not {memory!r}.")
         self.bundle, self.device, self.dtype, self.memory = bundle, device, dtype, memory
         self.settings = settings or bundle.settings()
         self.fast = optimisations.chosen(fast)
@@ -87,6 +87,9 @@ class RefDiff:
             if found is None:
                 raise InputError(f"{proposals} has no masks for {name}.")
             proposals = found
+        elif proposals is not None and not isinstance(proposals, Proposals):
+            raise InputError(f"proposals must be Proposals or the path of a JSON file, not {type(proposals).__name__}; "
+                             "make them of masks with Proposals.of(masks, 'given').")
         elif proposals is not None and proposals.masks.shape[1:] != size:
             raise InputError(f"The proposals are of an image of {proposals.masks.shape[2]}x{proposals.masks.shape[1]}, "
                              f"this one has {size[1]}x{size[0]}.")

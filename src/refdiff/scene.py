@@ -14,7 +14,7 @@ import torch
 from .core.lazy import Lazy
 from .core.proposals import Proposals
 from .core.protocols import Diffusion, Similarity
-from .errors import InputError
+from .errors import BundleError, InputError
 from .language import Direction, Expression, check_expression, parse
 from .language.tokens import token_indices
 from .method import CorrelationMap, EdgeSmoother, Scores, biased_image, correlation_map, correlation_maps, ref_diff
@@ -99,7 +99,8 @@ class EncodedImage:
                 self.proposals(settings)  # first, so that under a bound SAM makes room for the others once
             parsed = [parse(text, settings.expression) for text in texts]
             scores = ref_diff(self, parsed, variant, settings)
-            return [self._answer(*each, variant, settings) for each in zip(parsed, scores, strict=True)]
+            image = self.image.copy()  # theirs to draw on
+            return [self._answer(image, *each, variant, settings) for each in zip(parsed, scores, strict=True)]
 
     def correlation(self, expression: str, settings: Settings | None = None) -> CorrelationMap:
         """Eq. 5 for the root, and for every token by itself."""
@@ -115,6 +116,8 @@ class EncodedImage:
 
     def correlation_maps(self, expressions: Sequence[str], settings: Settings | None = None) -> list[np.ndarray]:
         """c of Eq. 5 for each expression, float32 [H, W] in [0, 1], in one batch."""
+        if isinstance(expressions, str):
+            raise InputError("correlation_maps() takes a list of expressions; put the one you have in brackets.")
         with self.model.residency.turn():
             settings = self._bounded(settings, "g")
             parsed = [parse(text, settings.expression) for text in expressions]
@@ -163,7 +166,8 @@ class EncodedImage:
             with self.watch("latent"):
                 return self.diffusion.encode_image(self.image, settings)
 
-        return self._latents.get(settings, encode)
+        with self.model.residency.turn():  # before a lazy value's lock, or two calls could wait for each other
+            return self._latents.get(settings, encode)
 
     def follow_edges(self, settings: GenerativeSettings) -> EdgeSmoother | None:
         """What lets maps follow the image's edges, where the settings ask for it."""
@@ -179,7 +183,8 @@ class EncodedImage:
                 shown = biased_image(self.image, clues, settings.clue_ramp)
                 return self.similarity.masked_features(shown, proposals.tensor, settings)
 
-        return self.regions(proposals).masked.get(_Shown(settings, clues), encode)
+        with self.model.residency.turn():
+            return self.regions(proposals).masked.get(_Shown(settings, clues), encode)
 
     def crop_features(self, proposals: Proposals, clues: tuple[Direction, ...], settings: Settings) -> torch.Tensor:
         """f(x * M) of Eq. 7, float32 [N, D], unit length."""
@@ -190,17 +195,28 @@ class EncodedImage:
                 shown = biased_image(self.image, clues, own.clue_ramp)
                 return self.similarity.crop_features(shown, proposals.tensor, own, batching=settings.batching)
 
-        return self.regions(proposals).crops.get(_Shown(own, clues), encode)
+        with self.model.residency.turn():
+            return self.regions(proposals).crops.get(_Shown(own, clues), encode)
 
     def _bounded(self, settings: Settings | None, variant: Variant) -> Settings:
-        return self.model.bounded(settings or self.settings, NEEDED[variant])
+        own = self.settings if settings is None else settings
+        if not isinstance(own, Settings):
+            raise InputError(f"settings must be Settings, not {type(own).__name__}; change some with "
+                             "model.settings.replace(...).")
+        return self.model.bounded(own, NEEDED[variant])
 
-    def _answer(self, expression: Expression, scores: Scores, variant: Variant, settings: Settings) -> Segmentation:
+    def _answer(self, image: np.ndarray, expression: Expression, scores: Scores, variant: Variant,
+                settings: Settings) -> Segmentation:
+        if not scores.total.isfinite().all():
+            raise BundleError(f"The models of {self.model.bundle.name} give scores that are not finite; run 'refdiff "
+                              f"models check {self.model.bundle.name}'.")
         candidates = tuple(
             Candidate(scores.indices[i], scores.proposals.masks[i], float(scores.total[i]),
                       None if scores.generative is None else float(scores.generative[i]),
                       None if scores.discriminative is None else float(scores.discriminative[i]))
             for i in scores.order())
-        confidence = self.model.confidence(scores, variant, settings)
-        return Segmentation(self.image, expression, variant, candidates, confidence,
-                            self.model.notice(expression, candidates[0].score, variant))
+        notice = self.model.notice(expression, candidates[0].score, variant)
+        # What a notice is about, and masks that others made, lie outside what the confidence was fitted on.
+        other = notice is not None or self._given is not None
+        confidence = None if other else self.model.confidence(scores, variant, settings)
+        return Segmentation(image, expression, variant, candidates, confidence, notice)

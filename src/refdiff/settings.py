@@ -43,7 +43,7 @@ def _checked(name: str, value: Any, hint: Any, limits: tuple[float, float] | Non
             raise InputError(f"{name} must be {what}, not {_shown(value)}.")
         return tuple(_checked(f"each value of {name}", item, get_args(hint)[0], limits) for item in value)
     if hint is str:
-        if not isinstance(value, str):
+        if not isinstance(value, str) or any("\ud800" <= character <= "\udfff" for character in value):
             raise InputError(f"{name} must be text, not {_shown(value)}.")
         return value
     kind = "a number" if hint is float else "a whole number"

@@ -50,7 +50,8 @@ class Method:
 
     def __call__(self, scene: EncodedImage, expressions: Sequence[str]) -> list[Choice]:
         """One choice per expression, in order. Raises InputError."""
-        return self.call(scene, expressions)
+        with scene.model.residency.turn():
+            return self.call(scene, expressions)
 
 
 def get_methods(names: Sequence[str]) -> list[Method]:

@@ -58,7 +58,7 @@ def images_and_expressions(words: Sequence[str], expressions: Sequence[str]) -> 
     for word in words:
         path = Path(word)
         if word.strip() and (path.suffix.lower() in SUFFIXES or _exists(path)):  # Path("") is this folder
-            images += _images_in(path) if path.is_dir() else [path]
+            images += _images_in(path) if _exists(path) and path.is_dir() else [path]
         else:
             found.append(word)
     found += expressions
@@ -120,7 +120,7 @@ def _segment(options: argparse.Namespace) -> int:
             rows.append(_row(path, result, _write(result, path, out, used) if out else None))
             if result.notice:
                 tell(result.notice)
-    show(json.dumps(rows, indent=2) if options.json else _table(rows))
+    show(json.dumps(rows, indent=2, allow_nan=False) if options.json else _table(rows))
     return 2 if failed else 0
 
 

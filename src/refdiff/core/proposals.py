@@ -39,7 +39,9 @@ class Proposals:
         _check(self.masks)
         if not len(self.masks):
             raise InputError("Proposals must hold at least one mask.")
-        owned = self.masks if self.masks.flags.writeable else self.masks.copy()
+        # What a caller gave is the caller's to change; segmentors and files keep no hold of what they made.
+        kept = self.masks.flags.writeable and self.source != "given"
+        owned = self.masks if kept else self.masks.copy()
         object.__setattr__(self, "_owned", owned)
         object.__setattr__(self, "masks", _read_only(owned.view()))
 
@@ -50,6 +52,10 @@ class Proposals:
         filled = masks.any((1, 2))
         kept = masks if filled.all() else masks[filled]
         return cls(kept, source) if len(kept) else cls(np.ones((1, *masks.shape[1:]), bool), "image")
+
+    def __reduce__(self) -> tuple[type[Proposals], tuple[np.ndarray, Source]]:
+        """Pickled and copied as masks and source; what was computed of them is not."""
+        return Proposals, (self.masks, self.source)
 
     @cached_property
     def areas(self) -> np.ndarray:

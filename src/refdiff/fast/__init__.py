@@ -27,7 +27,12 @@ def chosen(fast: Fast) -> frozenset[str]:
     """The optimisations meant. Raises InputError for an unknown name."""
     if isinstance(fast, bool):
         return frozenset(OPTIMISATIONS) if fast else frozenset()
-    names = frozenset([fast] if isinstance(fast, str) else fast)
+    try:
+        names = frozenset([fast] if isinstance(fast, str) else fast)
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError
+    except TypeError:
+        raise InputError(f"fast must be True, False or names of {', '.join(OPTIMISATIONS)}, not {fast!r}.") from None
     unknown = names - OPTIMISATIONS.keys()
     if unknown:
         raise InputError(f"There is no optimisation {', '.join(sorted(unknown))}; they are {', '.join(OPTIMISATIONS)}.")

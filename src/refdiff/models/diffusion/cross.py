@@ -117,6 +117,9 @@ class CrossAttentionDiffusion:
         with self.lock:
             noise = self.noise(latents, settings) if noise is None else noise.to(latents)
             levels = self.scheduler.alphas_cumprod.to(latents)
+            if max(settings.noise_timestep, *settings.timesteps) >= len(levels):
+                raise InputError(f"noise_timestep and timesteps must be under {len(levels)}, the number of steps this "
+                                 "diffusion model was trained with.")
             level = levels[settings.noise_timestep]
             x = level.sqrt() * latents + (1 - level).sqrt() * noise  # Eq. 3
             guided = settings.guidance != 1.0
