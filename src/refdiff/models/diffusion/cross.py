@@ -141,6 +141,9 @@ class CrossAttentionDiffusion:
         """K of Eq. 4: text features [B, S, d], every text padded to the tokenizer's length."""
         encoder = self._part("text_encoder")
         ids = self.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        if ids.max() >= encoder.config.vocab_size:
+            raise BundleError("The diffusion model's tokenizer has tokens that its text encoder does not know; copy "
+                              "both from the same model.")
         states: torch.Tensor = encoder(ids.to(encoder.device)).last_hidden_state
         return states
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from ...core.images import ImageLike, load_image
 from ...core.masks import boxes
-from ...errors import InputError
+from ...errors import BundleError, InputError
 from ...language import Expression, parse
 from ...method import biased_image
 from ...settings import BatchingSettings, DiscriminativeSettings, Settings
@@ -59,6 +59,8 @@ class ClipSimilarity:
             length = min(self.tokenizer.model_max_length, self.model.config.text_config.max_position_embeddings)
             ids = self.tokenizer(list(texts), padding="max_length", truncation=True, max_length=length,
                                  return_tensors="pt").input_ids
+            if ids.max() >= self.model.config.text_config.vocab_size:
+                raise BundleError("CLIP's tokenizer has tokens that CLIP does not know; copy both from the same model.")
             output = self.model.text_model(ids.to(self.model.device)).pooler_output
             features: torch.Tensor = self.model.text_projection(output).float()
             return features
