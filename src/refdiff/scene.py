@@ -93,7 +93,7 @@ class EncodedImage:
         if variant not in VARIANTS:
             raise InputError(f"There is no variant {variant!r}; the variants are {', '.join(VARIANTS)}.")
         with self.model.residency.turn():
-            settings = self._bounded(settings, variant)
+            settings = self._bounded(settings, NEEDED[variant])
             texts = [check_expression(text) for text in expressions]
             if variant != "g" and settings.segmentor.point_source == "grid" and texts:
                 self.proposals(settings)  # first, so that under a bound SAM makes room for the others once
@@ -105,7 +105,7 @@ class EncodedImage:
     def correlation(self, expression: str, settings: Settings | None = None) -> CorrelationMap:
         """Eq. 5 for the root, and for every token by itself."""
         with self.model.residency.turn():
-            settings = self._bounded(settings, "g")
+            settings = self._bounded(settings, NEEDED["g"])
             parsed, own = parse(expression, settings.expression), settings.generative
             maps = self.diffusion.attention(self.latents(own), [parsed.text], own)[:, 0]
             root = token_indices(self.diffusion, parsed, settings.expression)
@@ -119,7 +119,7 @@ class EncodedImage:
         if isinstance(expressions, str):
             raise InputError("correlation_maps() takes a list of expressions; put the one you have in brackets.")
         with self.model.residency.turn():
-            settings = self._bounded(settings, "g")
+            settings = self._bounded(settings, NEEDED["g"])
             parsed = [parse(text, settings.expression) for text in expressions]
             return [c.numpy() for c in correlation_maps(self, parsed, settings)]
 
@@ -129,7 +129,7 @@ class EncodedImage:
         if self._given is not None:
             return self._given
         with self.model.residency.turn():
-            settings = self.model.bounded(settings or self.settings, ("sam",))
+            settings = self._bounded(settings, ("sam",))
             own, batching = settings.segmentor, settings.batching
             if own.point_source == "peaks" and correlation is not None:
                 return self._masks_at(peak_points(correlation.numpy(), own), own, batching)
@@ -198,12 +198,12 @@ class EncodedImage:
         with self.model.residency.turn():
             return self.regions(proposals).crops.get(_Shown(own, clues), encode)
 
-    def _bounded(self, settings: Settings | None, variant: Variant) -> Settings:
+    def _bounded(self, settings: Settings | None, parts: tuple[str, ...]) -> Settings:
         own = self.settings if settings is None else settings
         if not isinstance(own, Settings):
             raise InputError(f"settings must be Settings, not {type(own).__name__}; change some with "
                              "model.settings.replace(...).")
-        return self.model.bounded(own, NEEDED[variant])
+        return self.model.bounded(own, parts)
 
     def _answer(self, image: np.ndarray, expression: Expression, scores: Scores, variant: Variant,
                 settings: Settings) -> Segmentation:

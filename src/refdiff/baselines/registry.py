@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from ..core.proposals import Proposals
 from ..errors import InputError
 from ..language import parse
-from ..scene import EncodedImage
+from ..scene import NEEDED, EncodedImage
 from ..settings import Variant
 from . import yu2023
 
@@ -132,9 +132,9 @@ METHODS = {method.name: method for method in (
     Method("cropping", "Cropping", cropping, _BASELINE),
     Method("global-local", "Global-Local CLIP", global_local, _BASELINE),
     # Eq. 10 alone: no masked encoder and no clue
-    Method("sam-clip", "SAM-CLIP", _ref_diff("ds", beta=0.0, clue_weight=0.0, clue_on="masked"), ("clip", "sam")),
-    Method("ref-diff/g", "Ref-Diff/G", _ref_diff("g"), ("diffusion",)),
-    Method("ref-diff/gs", "Ref-Diff/GS", _ref_diff("gs"), ("diffusion", "sam")),
-    Method("ref-diff/ds", "Ref-Diff/DS", _ref_diff("ds"), ("clip", "sam")),
-    Method("ref-diff", "Ref-Diff", _ref_diff("full"), ("diffusion", "clip", "sam")),
+    Method("sam-clip", "SAM-CLIP", _ref_diff("ds", beta=0.0, clue_weight=0.0, clue_on="masked"), NEEDED["ds"]),
+    Method("ref-diff/g", "Ref-Diff/G", _ref_diff("g"), NEEDED["g"]),
+    Method("ref-diff/gs", "Ref-Diff/GS", _ref_diff("gs"), NEEDED["gs"]),
+    Method("ref-diff/ds", "Ref-Diff/DS", _ref_diff("ds"), NEEDED["ds"]),
+    Method("ref-diff", "Ref-Diff", _ref_diff("full"), NEEDED["full"]),
 )}
