@@ -127,13 +127,13 @@ def test_a_fault_is_named_and_the_rest_measured(tmp_path, change, reason):
     assert dataset.fingerprint() and sum(len(group) for group in dataset.images()) == 3
 
 
-def write_refer(folder, refs, images=None, annotations=None, kind="json"):
+def write_refer(folder, refs, images=None, annotations=None, kind="json", name="refs(unc)"):
     folder.mkdir(exist_ok=True)
     images = images or [{"id": 1, "file_name": "s.png", "height": 20, "width": 30}]
     annotations = annotations or [{"id": 10, "segmentation": SQUARE}, {"id": 11, "segmentation": [[0, 0, 3, 0, 3, 3]]}]
     (folder / "instances.json").write_text(json.dumps({"images": images, "annotations": annotations}))
     data = json.dumps(refs).encode() if kind == "json" else pickle.dumps(refs, protocol=2)
-    (folder / f"refs(unc).{kind}").write_bytes(data)
+    (folder / f"{name}.{kind}").write_bytes(data)
     return folder
 
 
@@ -151,6 +151,57 @@ def test_several_targets_and_none(tmp_path):
     for reference in (none, minus):
         assert reference.empty_allowed and not reference.truth((20, 30)).any()
     assert [bool(fault) for fault in faults([partly, contrary, unnamed])] == [True] * 3
+    assert not dataset.one_target
+
+
+def test_grefcocos_layout_by_any_name(tmp_path):
+    refs = [ref(1, ann_id=[10], file_name="s.png", kind="one", no_target=False),
+            ref(2, ann_id=[-1], kind="none", no_target=True)]
+    dataset = open_dataset(write_refer(tmp_path / "set", refs, name="grefs(refdiff)"), "val", "refdiff")
+    assert [each.kind for each in dataset.references] == ["one", "none"] and not dataset.one_target
+    assert faults(dataset.references) == [None, None] and np.array_equal(dataset.references[0].mask, square())
+    write_refer(tmp_path / "set", refs[:1], name="grefs(unc)")
+    with pytest.raises(InputError, match=r"several refs files.*refdiff, unc"):
+        open_dataset(tmp_path / "set", "val")
+    alone = open_dataset(tmp_path / "set", "val", "unc")
+    assert len(alone.references) == 1 and not alone.one_target  # a list says that there may be several
+    write_refer(tmp_path / "set", [ref(1)], name="refs(unc)")
+    with pytest.raises(InputError, match=r"both refs\(unc\) and grefs\(unc\)"):
+        open_dataset(tmp_path / "set", "val", "unc")
+    with pytest.raises(InputError, match=r"needs refs\(none\).p or .json, or grefs\(none\).json"):
+        open_dataset(tmp_path / "set", "val", "none")
+
+
+def test_ref_zoms_layout(tmp_path):
+    refs = [ref(1, ann_id=[10, 11], source="many"), ref(2, ann_id=[10], source="one"),
+            ref(3, ann_id=[10], source="zero"), ref(4, ann_id=[], source="zero"), ref(5, ann_id=[], source=["zero"])]
+    dataset = open_dataset(write_refer(tmp_path / "set", refs, kind="p", name="refs(final)"), "val", "final")
+    assert [each.empty_allowed for each in dataset.references] == [False, False, True, True, False]
+    assert [bool(fault) for fault in faults(dataset.references)] == [False] * 4 + [True]
+    assert [each.truth((20, 30)).any() for each in dataset.references[:4]] == [True, True, False, False]
+    assert not dataset.one_target
+
+
+def test_refcoco_ms_layout(tmp_path):
+    mask = to_rle(square())
+    rows = [{"image_id": 5, "file_name": "a.jpg", "samples": [
+        {"id": 7, "category": "cat", "bbox": [1, 2, 3, 4], "sentences": ["left cat", "a cat", 5], "mask": mask},
+        {"id": 8, "sentences": ["dog"], "mask": None}, {"id": [8], "sentences": ["dog"], "mask": mask},
+        {"id": 9, "sentences": "dog", "mask": mask}, {"id": 10, "sentences": ["far"], "mask": "a.png"}]},
+        {"file_name": "../b.jpg", "samples": [{"id": 11, "sentences": ["dog"], "mask": mask}]}, {"samples": []}]
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    dataset = open_dataset(tmp_path / "m.jsonl", "validation", images=tmp_path / "train2014")
+    assert dataset.one_target and [each.id for each in dataset.references[:4]] == ["7.1", "7.2", "7.3", "8.1"]
+    assert np.array_equal(dataset.references[0].truth((20, 30)), square())
+    assert dataset.references[0].image == tmp_path / "train2014" / "a.jpg"
+    reasons = ["no valid expression", "no mask", "no valid id", "no list of sentences", "no mask", "outside its folder"]
+    assert faults(dataset.references)[:2] == [None, None]
+    for fault, reason in zip(faults(dataset.references)[2:], reasons, strict=True):
+        assert reason in fault
+    for row in (5, {"samples": 5}, {"samples": [5]}):
+        (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, [rows[0], row])))
+        with pytest.raises(InputError, match="Line 2"):
+            open_dataset(tmp_path / "m.jsonl")
 
 
 @pytest.mark.parametrize(("change", "reason"), [

@@ -18,16 +18,18 @@ from scipy import stats
 
 from conftest import ROOT
 from refdiff import InputError, RefDiff
-from refdiff.baselines.registry import METHODS, get_methods
+from refdiff.baselines.registry import METHODS, Choice, Method, get_methods
 from refdiff.cli.main import main
 from refdiff.core.files import read_json
 from refdiff.core.masks import from_polygons, to_rle
 from refdiff.core.proposals import Proposals
 from refdiff.datasets import open_dataset
-from refdiff.evaluation import run_folder, runner, self_test
+from refdiff.evaluation import curves, run_folder, runner, self_test
+from refdiff.evaluation.generalised import generalised_summary
 from refdiff.evaluation.metrics import Overlap, summary
 from refdiff.evaluation.render import render
 from refdiff.evaluation.report import write_report
+from refdiff.evaluation.run_tables import run_tables
 from refdiff.evaluation.significance import difference
 from refdiff.evaluation.tables import Run, paper_tables
 from refdiff.weights.manifest import Domain
@@ -60,13 +62,76 @@ def test_metrics_agree_with_counting_and_with_pycocotools():
     assert figures["area-weighted IoU"] == pytest.approx((np.array(ious) * areas).sum() / areas.sum())
 
 
-def test_empty_masks_count_as_misses():
+def test_empty_masks_count_as_misses_but_where_nothing_is_meant():
     nothing, thing = np.zeros((4, 4), bool), np.ones((4, 4), bool)
-    assert Overlap.of(nothing, nothing).iou == 0
+    assert Overlap.of(nothing, thing).iou == Overlap.of(thing, nothing).iou == 0
+    assert Overlap.of(nothing, nothing).iou == 1
     assert summary([Overlap.of(nothing, thing), Overlap.of(thing, thing)])["oIoU"] == 0.5
     assert summary([Overlap.of(thing, nothing), Overlap.of(thing, thing)])["oIoU"] == 0.5
     assert summary([Overlap.of(thing, nothing), Overlap.of(thing, thing)])["area-weighted IoU"] == 1
     assert set(summary([]).values()) == {0.0}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_grefcocos_metrics_agree_with_counting_pixels(seed):
+    """Sample by sample as its evaluator goes, with the empty prediction as the answer "nothing"."""
+    rng = np.random.default_rng(seed)
+    truths = masks(40, seed) & (rng.random((40, 1, 1)) < 0.6)
+    blurred = truths ^ (rng.random(truths.shape) < 0.05)
+    predictions = np.where(rng.random((40, 1, 1)) < 0.5, blurred, masks(40, seed + 9))
+    predictions &= rng.random((40, 1, 1)) < 0.7
+    ious, inter, union, right = [], 0, 0, dict.fromkeys((0.7, 0.8, 0.9), 0)
+    true_positive = false_negative = true_negative = false_positive = 0  # positive: that nothing is meant
+    for prediction, truth in zip(predictions.tolist(), truths.tolist(), strict=True):
+        pairs = [(p, t) for row in zip(prediction, truth, strict=True) for p, t in zip(*row, strict=True)]
+        empty = not any(p for p, _ in pairs)
+        both, either = sum(p and t for p, t in pairs), sum(p or t for p, t in pairs)
+        inter, union = inter + both, union + either
+        if not any(t for _, t in pairs):
+            ious.append(1 if empty else 0)
+            true_positive, false_negative = true_positive + empty, false_negative + (not empty)
+        else:
+            ious.append(both / either)
+            false_positive, true_negative = false_positive + empty, true_negative + (not empty)
+            for threshold in right:
+                right[threshold] += both / either >= threshold
+    overlaps = [Overlap.of(*pair) for pair in zip(predictions, truths, strict=True)]
+    targeted = true_negative + false_positive
+    assert 0 < targeted < 40 and true_positive and false_positive and false_negative and right[0.7]
+    assert generalised_summary(overlaps) == pytest.approx({
+        "gIoU": sum(ious) / 40, "cIoU": inter / union, "N-acc": true_positive / (true_positive + false_negative),
+        "T-acc": true_negative / targeted, **{f"Pr@{each}": count / targeted for each, count in right.items()}})
+    assert (summary(overlaps)["mIoU"], summary(overlaps)["oIoU"]) == pytest.approx((sum(ious) / 40, inter / union))
+    assert [overlap.predicted for overlap in overlaps] == predictions.sum((1, 2)).tolist()
+
+
+def test_grefcocos_metrics_where_there_is_nothing_to_count():
+    nothing, thing = np.zeros((2, 2), bool), np.ones((2, 2), bool)
+    right = generalised_summary([Overlap.of(nothing, nothing)])
+    assert (right["gIoU"], right["N-acc"]) == (1, 1)
+    assert right["cIoU"] is right["T-acc"] is right["Pr@0.7"] is None
+    assert generalised_summary([Overlap.of(thing, thing)])["N-acc"] is None
+    assert set(generalised_summary([]).values()) == {None}
+
+
+def test_curves_agree_with_counting():
+    rng = np.random.default_rng(0)
+    confidences = np.append(np.round(rng.random(300), 2), [0.0, 1.0])
+    right = rng.random(302) < confidences**2
+    bins = curves.calibration(confidences, right)
+    error = 0.0
+    for i, each in enumerate(bins):
+        inside = [(c, r) for c, r in zip(confidences.tolist(), right.tolist(), strict=True)
+                  if i <= 10 * c < i + 1 or (i == 9 and c == 1)]
+        assert (each.low, each.count) == (pytest.approx(i / 10), len(inside))
+        error += abs(sum(c for c, _ in inside) - sum(r for _, r in inside)) / 302
+    assert len(bins) == 10 and curves.expected_error(bins) == pytest.approx(error) and error > 0.1
+    answered = curves.abstention(confidences, right, 400)
+    assert [least for least, _, _ in answered] == sorted(set(confidences.tolist()), reverse=True)
+    for least, share, accuracy in answered:
+        taken = [r for c, r in zip(confidences.tolist(), right.tolist(), strict=True) if c >= least]
+        assert (share, accuracy) == pytest.approx((len(taken) / 400, sum(taken) / len(taken)))
+    assert curves.expected_error([]) == 0
 
 
 def test_significance_is_the_paired_t_test_and_its_interval_covers_the_difference():
@@ -185,6 +250,7 @@ def test_a_line_that_is_not_a_row_is_refused_by_readers_and_done_again_by_a_run(
     answer = next(json.loads(line) for line in lines if b'"iou"' in line)
     broken = [b"5", b'{"picture": "0"}', b"[" * 200_000, b"\xff", b"", *(json.dumps(row).encode() for row in (
         {key: value for key, value in answer.items() if key != "kind"}, answer | {"iou": float("nan")},
+        answer | {"confidence": 2}, answer | {"found": 1}, answer | {"area": answer["union"] + 1},
         answer | {"image_index": 99}, answer | {"method": ["cropping"]}))]
     for number, line in enumerate(broken):
         out = copied(whole, tmp_path / str(number), b"".join([lines[0], line + b"\n", *lines[1:]]))
@@ -245,6 +311,58 @@ def test_where_nothing_is_proposed_everything_is_missed(model, small, tmp_path):
     assert "nothing proposed" in (tmp_path / "page.html").read_text()
 
 
+def test_a_run_over_several_targets_and_none(model, tmp_path, capsys):
+    """Two methods that look nowhere: one always answers with the left half, one with nothing."""
+    half = np.zeros((20, 30), bool)
+    half[:, :15] = True
+    (tmp_path / "set" / "images").mkdir(parents=True)
+    Image.new("RGB", (30, 20)).save(tmp_path / "set" / "images" / "a.png")
+    parts = [{"id": 1, "segmentation": to_rle(half & (np.arange(20) < 12)[:, None])},
+             {"id": 2, "segmentation": to_rle(half & (np.arange(20) >= 12)[:, None])}]
+    refs = [{"ref_id": i, "ann_id": ids, "image_id": 1, "split": "work", "kind": kind, "no_target": ids == [-1],
+             "sentences": [{"sent_id": i, "sent": text}]} for i, (ids, kind, text) in enumerate((
+                 ([1], "one", "a cat"), ([1, 2], "several", "the cats on the left side"), ([-1], "none", "two dogs")))]
+    (tmp_path / "set" / "grefs(refdiff).json").write_text(json.dumps(refs))
+    (tmp_path / "set" / "instances.json").write_text(json.dumps({
+        "images": [{"id": 1, "file_name": "a.png", "height": 20, "width": 30}], "annotations": parts}))
+
+    def answers(found: bool, confidence: float) -> Method:
+        name = "ref-diff" if found else "sam-clip"
+        return Method(name, name, lambda scene, texts: [
+            Choice(half, 0, 0.5, confidence=confidence, found=found) for _ in texts], ())
+
+    dataset = open_dataset(tmp_path / "set", "work", "refdiff")
+    assert not dataset.one_target
+    report = runner.evaluate(model, dataset, [answers(True, 0.8), answers(False, 0.2)], tmp_path / "run")
+    assert report["figures"]["ref-diff"]["all"]["generalised"] == pytest.approx({
+        "gIoU": 1.6 / 3, "cIoU": 480 / 900, "N-acc": 0, "T-acc": 1, "Pr@0.7": 0.5, "Pr@0.8": 0.5, "Pr@0.9": 0.5})
+    assert report["figures"]["sam-clip"]["all"]["generalised"] == pytest.approx({
+        "gIoU": 1 / 3, "cIoU": 0, "N-acc": 1, "T-acc": 0, "Pr@0.7": 0, "Pr@0.8": 0, "Pr@0.9": 0})
+    assert {length: each["expressions"] for length, each in report["lengths"]["ref-diff"].items()} == {
+        "1-2 words": 2, "5-7 words": 1}
+    assert {row["method"]: row["found"] for row in run_folder.read_rows(tmp_path / "run")} == {
+        "ref-diff": True, "sam-clip": False}
+    assert main(["tables", str(tmp_path / "run"), "--curves", str(tmp_path / "curves")]) == 0
+    said = capsys.readouterr()
+    assert "**set work: gRefCOCO's metrics**\n\n| Method | gIoU | cIoU | N-acc | T-acc | Pr@0.7 |" in said.out
+    assert "| Ref-Diff | **53.33** | **53.33** | 0.00 | **100.00** | **50.00** |" in said.out
+    assert "**set work: mIoU by kind**\n\n| Method | none | one | several |" in said.out
+    assert "| SAM-CLIP | **100.00** | 0.00 | 0.00 |" in said.out and "none 1, one 1, several 1" in said.out
+    assert "| Method | 1-2 words | 5-7 words |" in said.out
+    assert "set-work-ref-diff.png: expected calibration error 0.133" in said.err
+    written = sorted(path.name for path in (tmp_path / "curves").iterdir())
+    assert written == [f"set-work-{method}{end}" for method in ("ref-diff", "sam-clip")
+                       for end in ("-abstention.csv", "-calibration.csv", ".png")]
+    assert (tmp_path / "curves" / written[1]).read_text() == (
+        "from,to,answers,confidence,right\n0.8,0.9,3,0.8,0.666667\n")
+    assert main(["tables", str(tmp_path / "run"), "--format", "csv"]) == 0
+    assert "set work: gRefCOCO's metrics,SAM-CLIP,set,work,N-acc,,100.0,3,0" in capsys.readouterr().out
+    assert main(["failures", str(tmp_path / "run"), "--method", "sam-clip", "--worst", "2", "--out",
+                 str(tmp_path / "page.html")]) == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "nothing found" in page and "two dogs" not in page  # which was rightly empty
+
+
 def test_kinds_of_wrong_types_are_faults(model, small, tmp_path):
     line = json.loads((small / "small.jsonl").read_text().splitlines()[0])
     kinds = ["noun", 5, None, ["noun"], {}, "place"]
@@ -298,6 +416,7 @@ def test_tables_hold_the_papers_figures_beside_the_measured(whole):
     assert r"\begin{tabular}" in render(paper_tables([run]), "latex")
     rows = render(paper_tables([run]), "csv").splitlines()
     assert any("Cropping,RefCOCO,val,mIoU,24.83," in row for row in rows)
+    assert "| Method | colour | " in render(run_tables([run]), "markdown")
     with pytest.raises(InputError, match="Two runs"):
         paper_tables([run, run])
 
@@ -329,6 +448,7 @@ def test_the_commands_of_a_comparison(small, whole, image_file, tmp_path, capsys
     (["evaluate", "{small}/absent", "--out", "{tmp}"], "no dataset"),
     (["evaluate", "{small}/small.jsonl", "--out", "{whole}", "--device", "cpu"], "other methods"),
     (["tables", "{tmp}"], "no run"),
+    (["tables", "{whole}", "--curves", "{tmp}"], "No answer of these runs has a confidence"),
     (["failures", "{whole}", "--method", "ref-diff"], "no method 'ref-diff'"),
     (["compare", "{small}/absent.png", "a cat"], "no file"),
 ])

@@ -34,6 +34,7 @@ class Choice:
     score: float
     parts: dict[str, float] = field(default_factory=dict)
     confidence: float | None = None
+    found: bool = True
 
 
 Call = Callable[[EncodedImage, Sequence[str]], list[Choice]]

@@ -42,6 +42,8 @@ def add_commands(commands: Any) -> None:
     tables.add_argument("runs", nargs="*", metavar="RUN", help="folders written by refdiff evaluate")
     tables.add_argument("--format", choices=("markdown", "csv", "latex", "html"), default="markdown")
     tables.add_argument("--out", metavar="FILE", type=Path, help="default: standard output")
+    tables.add_argument("--curves", metavar="DIR", type=Path,
+                        help="write there, as CSV and PNG, how far confidences can be trusted")
     tables.set_defaults(run=_tables)
 
     failures = commands.add_parser("failures", help="the worst expressions of a run as one HTML page")
@@ -101,15 +103,20 @@ def _show_progress(progress: Progress) -> None:
 
 
 def _tables(options: argparse.Namespace) -> int:
+    from ..evaluation.curves import write_curves
     from ..evaluation.render import render
+    from ..evaluation.run_tables import run_tables
     from ..evaluation.tables import Run, paper_tables
 
     runs = [Run.read(folder) for folder in options.runs]
-    text = render(paper_tables(runs), options.format, runs)
+    text = render([*paper_tables(runs), *run_tables(runs)], options.format, runs)
     if options.out:
         _write(options.out, text)
     else:
         show(text.removesuffix("\n"))
+    if options.curves:
+        for name, error in write_curves(runs, options.curves).items():
+            tell(f"{options.curves / name}.png: expected calibration error {error:.3f}")
     return 0
 
 

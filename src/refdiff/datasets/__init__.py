@@ -1,4 +1,4 @@
-"""Datasets: the RefCOCO family, PhraseCut, your own, and pictogram scenes."""
+"""Datasets: the RefCOCO family, gRefCOCO, Ref-ZOM, PhraseCut, your own, and pictogram scenes."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from ..core.files import shown
 from ..errors import InputError
 from .own import load_own
 from .phrasecut import load_phrasecut
+from .refcoco_m import is_refcoco_m, load_refcoco_m
 from .refer import load_refer
 from .reference import Dataset, Reference, grouped
 
-__all__ = ["Dataset", "Reference", "load_own", "load_phrasecut", "load_refer", "open_dataset"]
+__all__ = ["Dataset", "Reference", "load_own", "load_phrasecut", "load_refcoco_m", "load_refer",
+           "open_dataset"]
 
 
 def open_dataset(path: str | Path, split: str = "val", split_by: str | None = None, images: str | Path | None = None,
                  name: str | None = None) -> Dataset:
     """The split of a dataset in any layout refdiff reads, told apart by its files.
 
-    `path` is a folder with `refs(<split_by>).p` or `.json` and `instances.json` (REFER), a folder with
-    `refer_<split>.json` (PhraseCut), or a `.jsonl` file. `name` (default: the folder's or file's) is what tables
-    call it. Raises InputError when the files are in another layout, the split is absent, or two expressions have the
-    same id.
+    `path` is a folder with `refs(<split_by>).p` or `.json` and `instances.json` (REFER, Ref-ZOM), or with
+    `grefs(<split_by>).json` instead (gRefCOCO), a folder with `refer_<split>.json` (PhraseCut), or a `.jsonl` file
+    (your own, RefCOCO-M). `name` (default: the folder's or file's) is what tables call it. Raises InputError when the
+    files are in another layout, the split is absent, or two expressions have the same id.
     """
     path = Path(path)
     label = shown(path)
@@ -31,14 +33,17 @@ def open_dataset(path: str | Path, split: str = "val", split_by: str | None = No
     except OSError:  # a name that is too long
         is_file = is_folder = False
     if is_file:
-        return grouped(name or path.stem, split, list(load_own(path, images)), where)
+        one_target = is_refcoco_m(path)
+        references = list(load_refcoco_m(path, images) if one_target else load_own(path, images))
+        return grouped(name or path.stem, split, references, where, one_target)
     if not is_folder:
         raise InputError(f"There is no dataset {label}; check the path.")
-    if any(path.glob("refs(*)")) or any(path.glob("refs(*).*")):
+    if any(path.glob("refs(*)*")) or any(path.glob("grefs(*)*")):
         references = list(load_refer(path, split, split_by, images))
+        one_target = not any(isinstance(each.segmentation, tuple) for each in references)
     elif any(path.glob("refer_*.json")):
-        references = list(load_phrasecut(path, split, images))
+        references, one_target = list(load_phrasecut(path, split, images)), False
     else:
-        raise InputError(f"{label} is not in a layout refdiff reads: it holds neither refs(<splitBy>).p with "
-                         f"instances.json nor refer_{shown(split)}.json.")
-    return grouped(name or path.resolve().name, split, references, where)
+        raise InputError(f"{label} is not in a layout refdiff reads: it holds neither refs(<splitBy>).p or "
+                         f"grefs(<splitBy>).json with instances.json nor refer_{shown(split)}.json.")
+    return grouped(name or path.resolve().name, split, references, where, one_target)

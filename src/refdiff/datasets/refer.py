@@ -1,7 +1,11 @@
-"""The RefCOCO family in the REFER toolkit's layout: `refs(<splitBy>).p` or `.json`, `instances.json`, images."""
+"""The RefCOCO family in the REFER toolkit's layout: `refs(<splitBy>).p` or `.json`, `instances.json`, images.
+
+gRefCOCO has the same with `grefs(<splitBy>).json`, and Ref-ZOM with `refs(final).p`: a ref's `ann_id` is a list there.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,9 @@ from ..errors import InputError
 from .plain_pickle import load_plain_pickle
 from .reference import Reference, image_path, image_size, is_id, make_reference
 
+_FILE = re.compile(r"g?refs\((.*)\)\.(json|p)", re.DOTALL)
 _NOTHING = -1  # gRefCOCO's ann_id of an expression that means nothing in the image
+_ZERO = "zero"  # Ref-ZOM's source of such an expression
 
 
 def load_refer(folder: str | Path, split: str, split_by: str | None = None,
@@ -19,9 +25,9 @@ def load_refer(folder: str | Path, split: str, split_by: str | None = None,
     """Every expression of a split, grouped by image.
 
     `split_by` names the refs file where there are several; `images` the images' folder (default: `images` in
-    `folder`). In gRefCOCO's refs `ann_id` is a list: the truth is the union of those annotations, empty where the ref
-    says that nothing is meant. Raises InputError when files are missing or in another layout, or the split is empty;
-    a value of a wrong type is the fault of that reference alone.
+    `folder`). Where `ann_id` is a list, `segmentation` is a tuple: the truth is the union of those annotations, empty
+    where the ref says that nothing is meant. Raises InputError when files are missing or in another layout, or the
+    split is empty; a value of a wrong type is the fault of that reference alone.
     """
     folder = Path(folder)
     path = _refs_file(folder, split_by)
@@ -41,16 +47,20 @@ def load_refer(folder: str | Path, split: str, split_by: str | None = None,
 
 
 def _refs_file(folder: Path, split_by: str | None) -> Path:
-    pattern = f"refs({split_by})" if split_by else "refs(*)"
-    found = sorted([*folder.glob("refs(*).json"), *folder.glob("refs(*).p")], key=lambda path: path.suffix == ".p")
-    files = [path for path in found if not split_by or path.stem == pattern]
-    names = sorted({path.stem.removeprefix("refs(").removesuffix(")") for path in files})
+    named = {path: match[1] for path in sorted(folder.glob("*refs(*).*"))
+             if (match := _FILE.fullmatch(path.name))}
+    files = [path for path, name in named.items() if not split_by or name == split_by]  # .json before .p
     if not files or not (folder / "instances.json").is_file():
-        raise InputError(f"{shown(folder)} is not a dataset in the REFER layout: it needs {shown(pattern)}.p or .json "
-                         "and instances.json.")
+        pattern = f"refs({split_by or '*'})"
+        raise InputError(f"{shown(folder)} is not a dataset in the REFER layout: it needs {shown(pattern)}.p or .json, "
+                         f"or {shown('g' + pattern)}.json, and instances.json.")
+    names = sorted({named[path] for path in files})
     if len(names) > 1:
         raise InputError(f"{shown(folder)} has several refs files; choose one with split_by (--split-by): "
                          f"{shown(', '.join(names))}.")
+    if len({path.stem for path in files}) > 1:
+        raise InputError(f"{shown(folder)} holds both refs({shown(names[0])}) and grefs({shown(names[0])}); keep each "
+                         "in a folder of its own.")
     return files[0]
 
 
@@ -98,13 +108,15 @@ def _expressions(where: str, ref: dict[str, Any], images: dict[Any, dict[str, An
 def _truth(ref: dict[str, Any], annotations: dict[Any, dict[str, Any]],
            where: str) -> tuple[Any, bool, str | None]:
     """(segmentation, whether nothing is meant, what is wrong)."""
+    if ref.get("source") == _ZERO:
+        return (), True, None
     ids = ref.get("ann_id")
-    ids = ids if isinstance(ids, list) else [ids]
-    meant = [each for each in ids if each != _NOTHING]
-    nothing = ref.get("no_target") is True or (bool(ids) and not meant)
+    listed = ids if isinstance(ids, list) else [ids]
+    meant = [each for each in listed if each != _NOTHING]
+    nothing = ref.get("no_target") is True or (bool(listed) and not meant)
     if nothing:
         return (), True, f"{where} says that nothing is meant and names annotations." if meant else None
     if not meant or not all(is_id(each) and each in annotations for each in meant):
         return None, False, f"{where} has no mask: instances.json does not list its annotation."
     parts = tuple(annotations[each].get("segmentation") for each in dict.fromkeys(meant))
-    return parts[0] if len(parts) == 1 else parts, False, None
+    return parts if listed is ids else parts[0], False, None

@@ -87,12 +87,16 @@ class Reference:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A split of a dataset, its references grouped by image; `where` is what `open_dataset` was given."""
+    """A split of a dataset, its references grouped by image; `where` is what `open_dataset` was given.
+
+    `one_target`: whether every expression means exactly one thing; else some may mean several, or nothing.
+    """
 
     name: str
     split: str
     references: tuple[Reference, ...]
     where: dict[str, Any] = field(default_factory=dict)
+    one_target: bool = True
 
     def images(self) -> Iterator[list[Reference]]:
         """The references of one image at a time."""
@@ -167,7 +171,7 @@ def _is_text(value: str) -> bool:
     return True
 
 
-def grouped(name: str, split: str, references: list[Reference], where: dict[str, Any]) -> Dataset:
+def grouped(name: str, split: str, references: list[Reference], where: dict[str, Any], one_target: bool) -> Dataset:
     """A dataset whose references of one image stand together, in the order of the file otherwise.
 
     Raises InputError when two have the same id.
@@ -179,4 +183,5 @@ def grouped(name: str, split: str, references: list[Reference], where: dict[str,
         if str(reference.id) in ids:
             raise InputError(f"Two expressions of {name} have the id {reference.id}; every id must be unique.")
         ids.add(str(reference.id))
-    return Dataset(name, split, tuple(sorted(references, key=lambda each: first[each.image])), where)
+    ordered = tuple(sorted(references, key=lambda each: first[each.image]))
+    return Dataset(name, split, ordered, where, one_target)

@@ -63,7 +63,10 @@ def _dataset(run: Path, where: dict[str, str | None]) -> Dataset:
 
 
 def _section(rank: int, row: Row, reference: Reference) -> str:
-    chosen = "nothing proposed" if row["score"] is None else f"chosen, score {row['score']:.3f}"
+    if row["score"] is None:
+        chosen = "nothing proposed"
+    else:
+        chosen = f"{'chosen' if row.get('found', True) else 'nothing found'}, score {row['score']:.3f}"
     note, figures = f"IoU {row['iou']:.3f}, proposal {row['chosen']}", ""
     try:
         image = load_image(reference.image)

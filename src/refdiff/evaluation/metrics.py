@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
+RIGHT = 0.5
+"""The IoU over which an answer is right, as a confidence counts it."""
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """How a prediction and the truth overlap, in px: `intersection`, `union`, and the truth's `area`."""
+    """How a prediction and the truth overlap, in px: `intersection`, `union`, and the truth's `area`, 0 where nothing
+    is meant."""
 
     intersection: int
     union: int
@@ -31,15 +34,21 @@ class Overlap:
 
     @property
     def iou(self) -> float:
-        """Intersection over union in [0, 1]; 0 where both masks are empty (Yu et al.'s release)."""
-        return self.intersection / self.union if self.union else 0.0
+        """Intersection over union in [0, 1]; 1 where nothing is meant and nothing predicted (gRefCOCO's evaluator)."""
+        return self.intersection / self.union if self.union else 1.0
+
+    @property
+    def predicted(self) -> int:
+        """The prediction's area in px."""
+        return self.union + self.intersection - self.area
 
 
 def summary(overlaps: Iterable[Overlap]) -> dict[str, float]:
     """The metrics over expressions, each in [0, 1]; all 0 over none.
 
-    An empty prediction has IoU 0 and its truth's area still counts to the unions; an empty truth has IoU 0 and the
-    prediction's area still counts to the unions, and its weight in the area-weighted mean is 0.
+    An empty prediction has IoU 0 and its truth's area still counts to the unions. Where nothing is meant, an empty
+    prediction has IoU 1; any other has 0, and its area still counts to the unions. The weight in the area-weighted mean
+    is then 0.
 
     oIoU: sum of intersections over sum of unions. mIoU: mean IoU. Pr@X: share of expressions with IoU over X.
     area-weighted IoU: mean IoU weighted by the truth's area, which the release of Ref-Diff prints as mIoU.

@@ -59,7 +59,7 @@ def _interval(ends: tuple[float, float]) -> str:
 
 def _grid(table: Table) -> Grid:
     metrics = {metric for _, _, metric in table.columns}
-    headings = [f"{dataset} {split}" + (f" {metric}" if len(metrics) > 1 else "")
+    headings = [metric if table.of_split else f"{dataset} {split}" + (f" {metric}" if len(metrics) > 1 else "")
                 for dataset, split, metric in table.columns]
     rows = [[name, *(_text(cells[column]) for column in table.columns)] for name, cells in table.rows.items()]
     return Grid(table.title, ["Method", *headings], rows, table.notes)

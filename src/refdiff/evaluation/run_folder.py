@@ -255,7 +255,9 @@ def _row(line: bytes, methods: Sequence[str]) -> Row | None:
 
 
 def _is_answer(row: Row) -> bool:
-    return (fits(row, _ANSWER_SHAPE) and 0 <= row["intersection"] <= row["union"] <= MAX_PIXELS
-            and 0 <= row["area"] <= MAX_PIXELS and 0 <= row["iou"] <= 1
+    confidence = row.get("confidence")
+    return (fits(row, _ANSWER_SHAPE) and isinstance(row.get("found", True), bool) and fits(row.get("instances", 0), int)
+            and 0 <= row["intersection"] <= row["area"] <= row["union"] <= MAX_PIXELS and 0 <= row["iou"] <= 1
             and all(fits(spent, (int, float)) and 0 <= spent < 1e12 for spent in row["milliseconds"].values())
-            and (row["score"] is None or abs(row["score"]) < 1e12))
+            and (row["score"] is None or abs(row["score"]) < 1e12)
+            and (confidence is None or (fits(confidence, (int, float)) and 0 <= confidence <= 1)))

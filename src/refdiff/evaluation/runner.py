@@ -87,7 +87,7 @@ def header(model: RefDiff, dataset: Dataset, methods: Sequence[Method], proposal
         "versions": {name: importlib.metadata.version(name) for name in _LIBRARIES},
         "bundle": {"name": model.bundle.name, "fingerprint": model.bundle.fingerprint()},
         "dataset": {"name": dataset.name, "split": dataset.split, "expressions": len(dataset.references),
-                    "fingerprint": dataset.fingerprint()},
+                    "fingerprint": dataset.fingerprint(), "one_target": dataset.one_target},
         "proposals": None if proposals is None else {"sha256": hashlib.sha256(read_bytes(proposals)).hexdigest()},
         "methods": [method.name for method in methods],
         "settings": model.settings.flat(), "fast": sorted(model.fast),

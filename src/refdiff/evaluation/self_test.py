@@ -13,14 +13,13 @@ from ..core.files import read_json
 from ..core.images import load_image
 from ..core.masks import from_polygons
 from ..weights.manifest import EMBEDDED, Bundle
-from .metrics import Overlap
+from .metrics import RIGHT, Overlap
 
 if TYPE_CHECKING:
     from ..pipeline import RefDiff
 
 PHOTOGRAPHS = EMBEDDED / "photographs" / "photographs.json"
 """The photographs' files beside it, their sources, and expressions with polygons in px."""
-_RIGHT = 0.5  # IoU over which an answer is right
 _NEVER_RUN = "This test has never been run with real weights by its authors: tell them what it shows."
 
 
@@ -54,8 +53,8 @@ def report(rows: Sequence[Tried], bundle: Bundle) -> str:
         verdict = (f"Photographs are outside the domain of {bundle.name}, so that this says nothing about its models; "
                    "try sd15.")
     else:
-        right = sum(row.iou > _RIGHT for row in rows)
+        right = sum(row.iou > RIGHT for row in rows)
         judged = ("the models do what they should" if 3 * right >= 2 * len(rows)  # 4 of the 6
                   else "something is wrong with these models")
-        verdict = f"{right} of {len(rows)} are over {_RIGHT}: {judged}."
+        verdict = f"{right} of {len(rows)} are over {RIGHT}: {judged}."
     return "\n".join([*lines, verdict, _NEVER_RUN])

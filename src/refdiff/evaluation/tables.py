@@ -14,6 +14,7 @@ from ..baselines.registry import METHODS
 from ..core.files import read_json, shown
 from ..errors import InputError
 from . import paper
+from .generalised import NAMES as generalised_names
 from .metrics import Overlap
 from .report import ALL
 from .run_folder import REPORT, fits, read_header, read_rows
@@ -48,12 +49,22 @@ class Cell:
 
 @dataclass
 class Table:
-    """`rows` from a method's label to its cells by column; `notes` stand underneath."""
+    """`rows` from a method's label to its cells by column; `notes` stand underneath. `of_split`: the title names the
+    only dataset and split, so that the columns' headings need not."""
 
     title: str
     columns: tuple[Column, ...]
     rows: dict[str, dict[Column, Cell]]
     notes: list[str] = field(default_factory=list)
+    of_split: bool = False
+
+    def mark_best(self) -> None:
+        """Mark the greatest measured figure of every column that has more than one."""
+        for column in self.columns:
+            cells = [cells[column] for cells in self.rows.values()]
+            figures = [cell.measured for cell in cells if cell.measured is not None]
+            for cell in cells:
+                cell.best = len(figures) > 1 and cell.measured == max(figures)
 
 
 @dataclass(frozen=True)
@@ -103,9 +114,17 @@ class Run:
 
 
 def _is_report(report: Any) -> bool:
-    return fits(report, _REPORT_SHAPE) and all(
-        isinstance(kinds, dict) and all(fits(figures, _FIGURES_SHAPE) for figures in kinds.values())
-        for kinds in report["figures"].values())
+    return fits(report, _REPORT_SHAPE) and fits(report.get("lengths", {}), dict) and all(
+        isinstance(groups, dict) and all(map(_are_figures, groups.values()))
+        for part in ("figures", "lengths") for groups in report.get(part, {}).values())
+
+
+def _are_figures(figures: Any) -> bool:
+    if not fits(figures, _FIGURES_SHAPE):
+        return False
+    generalised = figures.get("generalised", dict.fromkeys(generalised_names))
+    return isinstance(generalised, dict) and all(
+        fits(generalised.get(name, ""), (int, float, type(None))) for name in generalised_names)
 
 
 def label(method: str) -> str:
@@ -159,14 +178,10 @@ def _filled(title: str, columns: tuple[Column, ...], rows: dict[str, dict[Column
         notes.append(f"{run.dataset} {run.split}: {'/'.join(map(str, counts))} expressions"
                      + (f" ({faults} faults left out)" if faults else "")
                      + f", bundle {run.report['bundle']['name']}, settings {run.fingerprint()}")
-    for column in columns:
-        cells = [cells[column] for cells in rows.values()]
-        figures = [cell.measured for cell in cells if cell.measured is not None]
-        for cell in cells:
-            cell.best = len(figures) > 1 and cell.measured == max(figures)
-    labelled = {label(method): cells for method, cells in rows.items()}
     if any(cell.significant for cells in rows.values() for cell in cells.values()):
         notes.append(f"† Ref-Diff differs with p < {LEVEL} (paired t-test on IoU)")
     if any(cell.paper is not None for cells in rows.values() for cell in cells.values()):
         notes.append(f"paper / measured; paper: {paper.SOURCE}")
-    return Table(title, columns, labelled, notes)
+    table = Table(title, columns, {label(method): cells for method, cells in rows.items()}, notes)
+    table.mark_best()
+    return table

@@ -103,10 +103,11 @@ def _fault(index: int, reference: Reference, error: InputError) -> Row:
 
 
 def _answer(index: int, reference: Reference, method: Method, choice: Choice | None, truth: np.ndarray) -> Row:
-    mask = np.zeros_like(truth) if choice is None else choice.mask
+    mask = np.zeros_like(truth) if choice is None or not choice.found else choice.mask
     overlap = Overlap.of(mask, truth)
     return {
         "image_index": index, "id": reference.id, "image": reference.image.name, "expression": reference.expression,
         "kind": reference.kind, "method": method.name, "iou": overlap.iou, **asdict(overlap),
-        "chosen": choice and choice.index, "score": choice and choice.score, "parts": choice.parts if choice else {},
+        "found": choice is not None and choice.found, "chosen": choice and choice.index,
+        "score": choice and choice.score, "parts": choice.parts if choice else {},
         "confidence": choice.confidence if choice else None, "rle": to_rle(mask)}
