@@ -26,6 +26,8 @@ STYLES = {
     "fluent": ("@iconify-json/fluent-emoji-flat@1.2.6", "MIT, Microsoft"),
     "fxemoji": ("@iconify-json/fxemoji@1.2.2", "Apache-2.0, Mozilla"),
     "emojione": ("@iconify-json/emojione@1.2.3", "CC-BY-4.0, EmojiOne"),
+    "fluent-colour": ("@iconify-json/fluent-emoji@1.2.7", "MIT, Microsoft"),
+    "streamline": ("@iconify-json/streamline-emojis@1.2.4", "CC-BY-4.0, Streamline"),
 }
 # Held out: fetched to measure on a style never trained on.
 UNSEEN = {"openmoji": ("@iconify-json/openmoji@1.2.29", "CC-BY-SA-4.0, OpenMoji")}
@@ -103,7 +105,10 @@ def main() -> None:
                     name = find(character, icons, codes, names)
                     if name is None:
                         continue
-                    drawing = draw(icons, name, options.size).convert("RGBA")
+                    try:
+                        drawing = draw(icons, name, options.size).convert("RGBA")
+                    except MemoryError:  # how cairo fails at a few drawings' gradients
+                        continue
                     box = Image.fromarray(np.asarray(drawing)[..., 3]).point(lambda a: 255 * (a > 24)).getbbox()
                     if box is None:
                         continue

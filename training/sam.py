@@ -1,8 +1,10 @@
-"""Train mini's SAM on scenes with class-agnostic masks: one point in, the object under it out.
+"""Train mini's SAM on scenes with class-agnostic masks: a point, points or a box in, the object meant out.
 
     python training/sam.py RUN --pictograms DIR [--unseen DIR]
 
-A point on the background is taught nothing but a predicted IoU of 0, so that automatic mask generation drops it.
+A point on the background is taught nothing but a predicted IoU of 0, so that automatic mask generation drops it. Half
+of the steps ask by one point, a quarter by a point with points outside the object, a quarter by a box: what correcting
+a mask by hand needs.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from loop import HELD_OUT_SEED, arguments, autocast, ramp, scene_maker, shape, t
 
 SIDE, WIDTH = 256, 96
 OBJECT_POINTS, GROUND_POINTS = 3, 1
+OUTSIDE_POINTS = 2
 RAMP = 3000  # steps
 MEAN, STD = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
 
@@ -64,12 +67,47 @@ def prompts(rng, scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.array(points, np.float32), masks.any((1, 2)), masks
 
 
+def by_point(points: np.ndarray) -> dict[str, torch.Tensor]:
+    """What SAM is asked for each point [P, 2] inside a thing, by that alone."""
+    return {"input_points": torch.from_numpy(points)[:, None], "input_labels": torch.ones(len(points), 1).long()}
+
+
+def by_points(rng, points: np.ndarray, masks: np.ndarray) -> dict[str, torch.Tensor]:
+    """By that point and OUTSIDE_POINTS outside the thing [P, SIDE, SIDE], mostly near it or on other things."""
+    every, labels = [], torch.tensor([1] + [0] * OUTSIDE_POINTS).expand(len(points), -1)
+    for point, mask in zip(points, masks, strict=True):
+        others = masks.any(0) & ~mask
+        left, top, right, bottom = frame(mask)
+        near = np.zeros_like(mask)
+        near[max(0, top - 12) : bottom + 12, max(0, left - 12) : right + 12] = True
+        allowed = others if others.any() and rng.random() < 0.5 else near & ~mask
+        ys, xs = np.nonzero(allowed if allowed.any() else ~mask)
+        chosen = rng.integers(len(ys), size=OUTSIDE_POINTS)
+        every.append(np.concatenate([point[None], np.stack([xs[chosen], ys[chosen]], 1) + 0.5]).astype(np.float32))
+    return {"input_points": torch.from_numpy(np.stack(every)), "input_labels": labels}
+
+
+def by_box(rng, points: np.ndarray, masks: np.ndarray) -> dict[str, torch.Tensor]:
+    """By its box, each side moved by up to a tenth; a ground point's box lies about the point."""
+    boxes = []
+    for point, mask in zip(points, masks, strict=True):
+        left, top, right, bottom = frame(mask) if mask.any() else (*(point - 15), *(point + 15))
+        width, height = right - left, bottom - top
+        boxes.append(np.array([left, top, right, bottom]) + rng.uniform(-0.1, 0.1, 4) * [width, height, width, height])
+    return {"input_boxes": torch.from_numpy(np.stack(boxes).clip(0, SIDE).astype(np.float32))}
+
+
+def frame(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of a mask, all 0 where it is empty."""
+    ys, xs = np.nonzero(mask)
+    return (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1) if len(ys) else (0, 0, 0, 0)
+
+
 def loss_on(model: SamModel, images: torch.Tensor, points: torch.Tensor, objects: torch.Tensor,
-            masks: torch.Tensor) -> torch.Tensor:
+            masks: torch.Tensor, asked: dict[str, torch.Tensor]) -> torch.Tensor:
     """20 focal + dice of the best of the three masks, the squared error of every predicted IoU, and `affinity`."""
     embeddings = model.vision_encoder(images).last_hidden_state  # get_image_embeddings() blocks gradients
-    out = model(image_embeddings=embeddings, input_points=points[:, :, None],
-                input_labels=torch.ones_like(points[:, :, None, 0], dtype=torch.long), multimask_output=True)
+    out = model(image_embeddings=embeddings, multimask_output=True, **asked)
     logits = out.pred_masks.float().flatten(3)  # [B, P, 3, 128 * 128]
     truth = F.interpolate(masks.float(), size=out.pred_masks.shape[-2:], mode="area").flatten(2)[:, :, None]
     probability = logits.sigmoid()
@@ -108,15 +146,19 @@ def main() -> None:
     model = attention.use(build()).to(device)
 
     def loss_of(step: int) -> torch.Tensor:
-        scenes, asked = [], []
+        scenes, chosen, asked = [], [], []
         maker.difficulty = ramp(options, step, RAMP)
         for i in range(options.batch):
             rng = np.random.default_rng((step, i, 1))
             scenes.append(maker.make(rng, *shape(rng, SIDE)))
-            asked.append(prompts(rng, scenes[-1]))
-        points, objects, masks = (torch.from_numpy(np.stack(part)).to(device) for part in zip(*asked, strict=True))
+            points, objects, masks = prompts(rng, scenes[-1])
+            chosen.append((points, objects, masks))
+            asked.append((by_point(points), by_points(rng, points, masks), by_point(points),
+                          by_box(rng, points, masks))[step % 4])
+        points, objects, masks = (torch.from_numpy(np.stack(part)).to(device) for part in zip(*chosen, strict=True))
+        inputs = {name: torch.stack([each[name] for each in asked]).to(device) for name in asked[0]}
         with autocast(device):
-            return loss_on(model, pixels(scenes).to(device), points, objects, masks)
+            return loss_on(model, pixels(scenes).to(device), points, objects, masks, inputs)
 
     held_out = {"": scene_maker(options.pictograms, held_out=True)}
     if options.unseen:
@@ -128,7 +170,7 @@ def main() -> None:
         probe.load_state_dict(averages["sam"])
         return {key + name: value for key, test in tests.items() for name, value in point_figures(probe, test).items()}
 
-    train(options, {"sam": model}, loss_of, measure, every=250, best="best_iou", weight_decay=0.05, muon=2e-3)
+    train(options, {"sam": model}, loss_of, measure, every=250, best="score", weight_decay=0.05, muon=2e-3)
 
 
 def test_set(maker, count: int = 60):
@@ -142,24 +184,32 @@ def test_set(maker, count: int = 60):
 
 @torch.inference_mode()
 def point_figures(model: SamModel, tests) -> dict[str, float]:
-    """Mean IoU per object point of the best mask and of the one SAM itself rates highest; and how well the
-    predicted IoU tells objects from ground (fraction of points on the right side of 0.5)."""
-    best, chosen, told = [], [], []
-    device = model.device
-    for scene, points, objects, masks in tests:
-        points = torch.from_numpy(points).to(device)[None, :, None]
-        out = model(pixel_values=pixels([scene]).to(device), input_points=points,
-                    input_labels=torch.ones(points.shape[:3], dtype=torch.long, device=device), multimask_output=True)
-        logits = F.interpolate(out.pred_masks[0], size=(SIDE, SIDE), mode="bilinear") > 0
-        truth = torch.from_numpy(masks).to(device)[:, None]
-        iou = (logits & truth).sum((-2, -1)) / (logits | truth).sum((-2, -1)).clamp(min=1)
-        rated = out.iou_scores[0].max(-1)
-        for i, is_object in enumerate(objects):
-            told.append(float((rated.values[i] > 0.5).item() == bool(is_object)))
-            if is_object:
-                best.append(iou[i].max().item())
-                chosen.append(iou[i, rated.indices[i]].item())
-    return {"best_iou": np.mean(best), "chosen_iou": np.mean(chosen), "told": np.mean(told)}
+    """Mean IoU per object point of the best mask and of the one SAM itself rates highest, and of the latter with
+    points outside it and by its box; how well the predicted IoU tells objects from ground (fraction of points on the
+    right side of 0.5); and `score`, the mean of the first and of those by points outside and by box."""
+    figures: dict[str, list[float]] = {name: [] for name in ("best_iou", "chosen_iou", "outside_iou", "box_iou", "told")}
+    for i, (scene, points, objects, masks) in enumerate(tests):
+        rng = np.random.default_rng((HELD_OUT_SEED, i, 2))
+        embedding = model.get_image_embeddings(pixels([scene]).to(model.device))
+        truth = torch.from_numpy(masks).to(model.device)[:, None]
+
+        def answer(asked: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+            """IoU of the three masks and what SAM itself says of it, each [P, 3]."""
+            out = model(image_embeddings=embedding, multimask_output=True,  # noqa: B023
+                        **{name: each[None].to(model.device) for name, each in asked.items()})
+            found = F.interpolate(out.pred_masks[0], size=(SIDE, SIDE), mode="bilinear") > 0
+            union = (found | truth).sum((-2, -1)).clamp(min=1)  # noqa: B023
+            return (found & truth).sum((-2, -1)) / union, out.iou_scores[0]  # noqa: B023
+
+        iou, rated = answer(by_point(points))
+        figures["told"] += ((rated.amax(1) > 0.5).cpu().numpy() == objects).astype(float).tolist()
+        figures["best_iou"] += iou[objects].amax(1).tolist()
+        for name, asked in (("chosen_iou", by_point(points)), ("outside_iou", by_points(rng, points, masks)),
+                            ("box_iou", by_box(rng, points, masks))):
+            iou, rated = answer(asked)
+            figures[name] += iou[objects].gather(1, rated[objects].argmax(1, keepdim=True))[:, 0].tolist()
+    means = {name: float(np.mean(values)) for name, values in figures.items()}
+    return {**means, "score": (means["best_iou"] + means["outside_iou"] + means["box_iou"]) / 3}
 
 
 if __name__ == "__main__":
