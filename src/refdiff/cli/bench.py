@@ -27,14 +27,18 @@ def add_commands(commands: Any) -> None:
     model_options(bench)
     bench.set_defaults(run=_bench)
 
-    scenes = commands.add_parser("scenes", help="make a pictogram-scene dataset in the RefCOCO layout")
+    scenes = commands.add_parser("scenes", help="make a pictogram-scene dataset in the RefCOCO or gRefCOCO layout")
     scenes.add_argument("out", metavar="OUT", type=Path)
     scenes.add_argument("--pictograms", metavar="FOLDER", type=Path, required=True,
                         help="PNG files with transparency, each named by its noun (cat.png, cat-2.png)")
     scenes.add_argument("--photographs", metavar="FOLDER", type=Path,
-                        help="backgrounds (default: scikit-image's sample photographs)")
-    scenes.add_argument("--expressions", metavar="N", type=int, default=300,
-                        help="at least this many per split (default: 300)")
+                        help="backgrounds (default: scikit-image's sample photographs; with --said none)")
+    scenes.add_argument("--said", action="store_true",
+                        help="what people say, of one thing, several or none: twelve kinds of expressions, in the "
+                             "gRefCOCO layout; photographs should show nothing that could be meant")
+    scenes.add_argument("--expressions", metavar="N", type=int,
+                        help="at least this many per split (default: 300); with --said, per kind and split "
+                             "(default: 60)")
     scenes.add_argument("--seed", metavar="N", type=int, default=0, help="default: 0")
     scenes.set_defaults(run=_scenes)
 
@@ -66,17 +70,23 @@ def _show_step(text: str) -> None:
 
 
 def _scenes(options: argparse.Namespace) -> int:
-    if options.expressions < 1 or options.seed < 0:
+    expressions = (60 if options.said else 300) if options.expressions is None else options.expressions
+    if expressions < 1 or options.seed < 0:
         raise InputError("--expressions must be at least 1, and --seed at least 0.")
+    from ..datasets.said import KINDS, SPLITS, write_said
     from ..datasets.scene_maker import SceneMaker, load_photographs, load_pictograms
     from ..datasets.scenes import write_scenes
 
-    maker = SceneMaker(load_pictograms(options.pictograms), list(load_photographs(options.photographs).values()))
+    plain = options.said and options.photographs is None
+    photographs = [] if plain else list(load_photographs(options.photographs).values())
+    maker = SceneMaker(load_pictograms(options.pictograms), photographs)
     progress = None
     if sys.stderr is not None and sys.stderr.isatty():
         from tqdm import tqdm
 
-        progress = tqdm(total=3 * options.expressions, unit="expression").update
-    counts = write_scenes(options.out, maker, options.expressions, options.seed, progress)
+        total = (len(SPLITS) * len(KINDS) if options.said else 3) * expressions
+        progress = tqdm(total=total, unit="expression").update
+    write = write_said if options.said else write_scenes
+    counts = write(options.out, maker, expressions, options.seed, progress)
     show(f"{options.out}: " + ", ".join(f"{split} {count} expressions" for split, count in counts.items()))
     return 0

@@ -157,7 +157,7 @@ class SceneMaker:
 
     def make(self, rng: np.random.Generator, height: int, width: int, count: int | None = None,
              nouns: list[str] | None = None) -> Scene:
-        """A scene of `count` objects (1 to 5 where None; fewer where they do not fit) drawn from `nouns`.
+        """A scene of `count` objects, at most 6 (1 to 5 where None; fewer where they do not fit), drawn from `nouns`.
 
         A third of the scenes repeat a noun, so that words of colour or place are needed to tell which.
         """
@@ -199,7 +199,7 @@ class SceneMaker:
         if rng.random() < 0.4:
             colour = list(TINTS)[rng.integers(len(TINTS))]
             pixels = tinted(pixels, colour)
-        longer = side * rng.uniform(0.22, (0.75, 0.55, 0.48, 0.42, 0.38)[count - 1])
+        longer = side * rng.uniform(0.22, (0.75, 0.55, 0.48, 0.42, 0.38, 0.36)[count - 1])
         scale = longer / max(pixels.shape[:2])
         drawing = Image.fromarray(pixels)
         if rng.random() < 0.5:

@@ -27,8 +27,8 @@ ANIMALS = frozenset(
     "shark sheep shrimp skunk sloth snail snake spider squid squirrel swan tiger turkey turtle unicorn whale wolf "
     "worm zebra".split()
 )
-_SIZES = ((240, 320), (320, 240), (288, 288), (213, 320))  # px, (height, width)
-_SMALLEST = 0.008  # of the image: smaller objects are never referred to
+SIZES = ((240, 320), (320, 240), (288, 288), (213, 320))  # px, (height, width)
+SMALLEST = 0.008  # of the image: smaller objects are never referred to
 _MARGIN = 0.12  # of the image's side: how far apart places must be to be worth a word
 
 _PLACE_FORMS = {
@@ -47,17 +47,17 @@ _RELATION_FORMS = {
 
 @dataclass(frozen=True)
 class Referral:
-    """An expression, the index of the object it means, and its kind (one of KINDS)."""
+    """An expression, the object it means (an index; in gRefCOCO's layout a tuple of them), and its kind."""
 
     expression: str
-    target: int
+    target: int | tuple[int, ...]
     kind: str
 
 
 def referrals(rng: np.random.Generator, scene: Scene) -> list[Referral]:
     """At most one unambiguous expression of each kind for each object of the scene."""
     height, width = scene.image.shape[:2]
-    visible = [i for i, thing in enumerate(scene.objects) if thing.mask.mean() >= _SMALLEST]
+    visible = [i for i, thing in enumerate(scene.objects) if thing.mask.mean() >= SMALLEST]
     if len(visible) < len(scene.objects):
         return []  # a hidden object could make any expression ambiguous
     out = []
@@ -147,14 +147,7 @@ def write_scenes(out: str | Path, maker: SceneMaker, expressions: int = 300, see
     things = [noun for noun in maker.nouns if noun not in ANIMALS]
     if len(animals) < 2 or len(things) < 2:
         raise InputError("The pictograms must show at least two animals and two things, each file named by its noun.")
-    try:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise InputError(f"{shown(out)} is not an empty folder; name a new one.")
-        (out / "images").mkdir(parents=True)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{shown(out)} cannot be made ({shown(error)}); name another folder.") from None
-    categories = {noun: i + 1 for i, noun in enumerate(maker.nouns)}
-    record = _Record([], [], [], categories)
+    record = Record(out, maker.nouns)
     counts = {}
     for number, (split, nouns) in enumerate((("val", None), ("testA", animals), ("testB", things))):
         counts[split] = 0
@@ -162,14 +155,15 @@ def write_scenes(out: str | Path, maker: SceneMaker, expressions: int = 300, see
         while counts[split] < expressions:
             rng = np.random.default_rng((SEED, seed, number, scene_seed))
             scene_seed += 1
-            scene = maker.make(rng, *_SIZES[rng.integers(len(_SIZES))], nouns=nouns)
+            scene = maker.make(rng, *SIZES[rng.integers(len(SIZES))], nouns=nouns)
             found = _balanced(rng, referrals(rng, scene))
             if found:
-                record.add(out, split, scene, found)
+                record.add(split, scene, found)
                 counts[split] += len(found)
                 if progress:
                     progress(len(found))
-    record.write(out)
+    record.write()
+    write_atomically(out / f"{record.name}.p", pickle.dumps(record.refs, protocol=2))
     return counts
 
 
@@ -183,20 +177,34 @@ def _balanced(rng, found: list[Referral]) -> list[Referral]:
     return chosen
 
 
-@dataclass
-class _Record:
-    images: list[dict]
-    annotations: list[dict]
-    refs: list[dict]
-    categories: dict[str, int]
+class Record:
+    """A dataset being written in the REFER layout below a folder, which is made; `name` begins the refs file's name.
 
-    def add(self, out: Path, split: str, scene: Scene, found: list[Referral]) -> None:
+    Raises InputError when the folder already holds files or cannot be made.
+    """
+
+    def __init__(self, out: Path, nouns: list[str], name: str = "refs"):
+        try:
+            if out.exists() and (not out.is_dir() or any(out.iterdir())):
+                raise InputError(f"{shown(out)} is not an empty folder; name a new one.")
+            (out / "images").mkdir(parents=True)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{shown(out)} cannot be made ({shown(error)}); name another folder.") from None
+        self.out = out
+        self.name = f"{name}({SPLIT_BY})"
+        self.categories = {noun: i + 1 for i, noun in enumerate(nouns)}
+        self.images: list[dict] = []
+        self.annotations: list[dict] = []
+        self.refs: list[dict] = []
+
+    def add(self, split: str, scene: Scene, found: list[Referral]) -> None:
+        """Write the scene's image and note its objects and expressions."""
         height, width = scene.image.shape[:2]
         image_id = len(self.images) + 1
         name = f"{split}_{image_id:05d}.jpg"
         file = io.BytesIO()
         Image.fromarray(scene.image).save(file, "JPEG", quality=90)
-        write_atomically(out / "images" / name, file.getvalue())
+        write_atomically(self.out / "images" / name, file.getvalue())
         self.images.append({"id": image_id, "file_name": name, "height": height, "width": width})
         first = len(self.annotations) + 1
         for thing in scene.objects:
@@ -209,15 +217,24 @@ class _Record:
             sentence = len(self.refs) + 1
             words = each.expression.split()
             self.refs.append({
-                "ref_id": sentence, "ann_id": first + each.target, "image_id": image_id, "file_name": name,
-                "category_id": self.categories[scene.objects[each.target].noun], "split": split, "kind": each.kind,
+                "ref_id": sentence, "ann_id": _of(each.target, lambda i: first + i), "image_id": image_id,
+                "file_name": name, "category_id": _of(each.target, lambda i: self.categories[scene.objects[i].noun]),
+                "split": split, "kind": each.kind,
+                **({"no_target": not each.target} if isinstance(each.target, tuple) else {}),
                 "sent_ids": [sentence], "sentences": [
                     {"sent_id": sentence, "sent": each.expression, "raw": each.expression, "tokens": words}]})
 
-    def write(self, out: Path) -> None:
+    def write(self) -> None:
+        """Write `instances.json` and the refs file as JSON."""
         names = [{"id": i, "name": noun, "supercategory": "animal" if noun in ANIMALS else "thing"}
                  for noun, i in self.categories.items()]
         instances = {"images": self.images, "annotations": self.annotations, "categories": names}
-        write_atomically(out / "instances.json", json.dumps(instances).encode())
-        write_atomically(out / f"refs({SPLIT_BY}).json", json.dumps(self.refs).encode())
-        write_atomically(out / f"refs({SPLIT_BY}).p", pickle.dumps(self.refs, protocol=2))
+        write_atomically(self.out / "instances.json", json.dumps(instances).encode())
+        write_atomically(self.out / f"{self.name}.json", json.dumps(self.refs).encode())
+
+
+def _of(target: int | tuple[int, ...], value: Callable[[int], int]) -> int | list[int]:
+    """The value of what is meant; of several a list, which is [-1] where there are none, as in gRefCOCO."""
+    if isinstance(target, int):
+        return value(target)
+    return [value(i) for i in target] or [-1]
