@@ -37,7 +37,7 @@ def compare(count: int, preset: str | None, device: str) -> str:
     models = {way: RefDiff.from_pretrained("mini", device, dtype, preset, fast=fast)
               for way, (fast, dtype) in WAYS.items()}
     first = next(iter(models.values()))
-    settings, reference = first.settings, Reference(first.bundle, first.device)
+    settings, reference = first.settings.replace(reading="root"), Reference(first.bundle, first.device)
     overlaps, apart = defaultdict(list), defaultdict(list)
     for number, meant in enumerate(chosen(count), 1):
         image, text = load_image(meant.image), meant.expression

@@ -35,6 +35,8 @@ with suppress(ImportError):  # before it was an option of the command line, the 
     from refdiff.bench.allocator import keep_freed
     keep_freed()
 model = RefDiff.from_pretrained("mini", device="cpu", **options)
+with suppress(Exception):  # versions that read queries too
+    model.settings = model.settings.replace(reading="root")
 if task == "winners":
     groups = []
     for split in ("val", "testA", "testB"):

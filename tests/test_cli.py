@@ -124,6 +124,25 @@ def test_words_that_the_terminal_lacks_are_escaped(image_file, tmp_path):
     assert [path.name for path in (tmp_path / "out").glob("*.mask.png")] == ["shapes.左边的猫.mask.png"]
 
 
+@pytest.mark.parametrize("environment", [
+    {"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+], ids=["ascii", "c", "c-without-utf8"])
+def test_complaints_can_be_printed_in_any_locale(environment):
+    done = run(["segment", "nöwhere.png", "cat"], capture_output=True, env=os.environ | environment)
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("refdiff: There is no file n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_cannot_be_written_is_a_sentence(image_file, unbuffered):
+    for words in (["segment", str(image_file), "ball", "--variant", "g", "--json", "--device", "cpu"], ["models"]):
+        with Path("/dev/full").open("w") as full:
+            done = run(words, stdout=full, stderr=subprocess.PIPE, env=os.environ | {"PYTHONUNBUFFERED": unbuffered})
+        assert done.returncode == 1
+        assert done.stderr == "refdiff: Standard output cannot be written: No space left on device.\n"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="descriptors are closed by a POSIX shell")
 def test_closed_streams_are_never_written_to(image_file, tmp_path):
     command = f'"{sys.executable}" -m refdiff segment "{image_file}"'

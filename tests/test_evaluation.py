@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -417,8 +418,8 @@ def test_tables_hold_the_papers_figures_beside_the_measured(whole):
     rows = render(paper_tables([run]), "csv").splitlines()
     assert any("Cropping,RefCOCO,val,mIoU,24.83," in row for row in rows)
     assert "| Method | colour | " in render(run_tables([run]), "markdown")
-    with pytest.raises(InputError, match="Two runs"):
-        paper_tables([run, run])
+    with pytest.raises(InputError, match=f"Two runs, {re.escape(str(whole))} and other, measured region-token on"):
+        paper_tables([run, replace(run, folder=Path("other"))])
 
 
 def test_every_method_answers_every_expression(model):

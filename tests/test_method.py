@@ -105,6 +105,8 @@ def test_a_map_spreads_over_what_has_one_colour_and_stops_at_edges():
     smooth = smoother(image, 300.0)(peak)
     assert smooth.dtype == np.float32 and smooth.shape == peak.shape
     assert np.array_equal(smooth > smooth.max() / 2, thing)
+    with np.errstate(all="raise"):
+        assert np.array_equal(smoother(image, 300.0)(peak), smooth)
     level = np.full((60, 80), 0.7, np.float32)
     assert np.allclose(smoother(image, 300.0)(level), level, atol=1e-6)
 

@@ -1,6 +1,7 @@
 import io
 import json
 import pickle
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -24,6 +25,28 @@ def scene(model):
 def test_the_same_call_gives_the_same_mask(model):
     first, second = (model(shapes(), "the ball on the left") for _ in range(2))
     assert np.array_equal(first.mask, second.mask) and first.score == second.score
+
+
+@contextmanager
+def default_dtype(dtype):
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+        assert torch.get_default_dtype() == dtype
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("chosen", [
+    lambda: default_dtype(torch.bfloat16), lambda: default_dtype(torch.float64),
+    lambda: torch.autocast("cpu", dtype=torch.bfloat16), lambda: torch.device("meta"), lambda: np.errstate(all="raise"),
+], ids=["bfloat16", "float64", "autocast", "device", "errstate"])
+def test_what_a_user_chose_for_computing_of_their_own_changes_no_answer(model, chosen):
+    expected = model(shapes(), "the ball on the left")
+    with chosen():
+        for memory in (None, 2.0):
+            found = RefDiff(model.bundle, model.device, memory=memory)(shapes(), "the ball on the left")
+            assert np.array_equal(found.mask, expected.mask) and found.score == pytest.approx(expected.score, abs=1e-6)
 
 
 def test_a_batch_gives_what_single_calls_give(model, scene):

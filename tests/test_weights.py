@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hub_stand_in import Hub, Repository, serve
+from refdiff import RefDiff
 from refdiff.errors import BundleError, InputError
 from refdiff.weights import cache, hub, layout, load
 from refdiff.weights.check import check_bundle, describe
@@ -148,6 +149,24 @@ def test_models_are_the_libraries_own(bundle):
     assert load.load_scheduler(folder / "scheduler").config.prediction_type == "v_prediction"
     assert load.weight_gb(MINI / "clip", torch.float16) == pytest.approx(
         sum(each.numel() for each in made.state_dict().values()) * 2e-9)
+
+
+@pytest.mark.parametrize("default", [torch.bfloat16, torch.float64])
+def test_weights_are_read_the_same_whatever_torchs_default_dtype(default):
+    def states() -> list[dict[str, torch.Tensor]]:
+        folder = MINI / "diffusion"
+        return [made.state_dict() for made in (
+            load.load_unet(folder / "unet"), load.load_vae(folder / "vae"), load.load_sam(MINI / "sam"),
+            load.load_text_encoder(folder / "text_encoder"), load.load_clip(MINI / "clip")[0])]
+
+    expected = states()
+    torch.set_default_dtype(default)
+    try:
+        found = states()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for own, other in zip(expected, found, strict=True):
+        assert all(own[name].dtype == other[name].dtype and torch.equal(own[name], other[name]) for name in own)
 
 
 def test_tokenizer_files_of_both_ages(bundle):
@@ -310,6 +329,8 @@ import torch
 from refdiff.weights import load
 
 mini, start, halt, seen = Path(sys.argv[1]), threading.Barrier(8), threading.Event(), set()
+default = getattr(torch, sys.argv[2])
+torch.set_default_dtype(default)
 loaders = [lambda: load.load_unet(mini / "diffusion/unet"), lambda: load.load_vae(mini / "diffusion/vae"),
            lambda: load.load_text_encoder(mini / "diffusion/text_encoder", dtype=torch.bfloat16),
            lambda: load.load_clip(mini / "clip")[0], lambda: load.load_sam(mini / "sam"),
@@ -335,14 +356,17 @@ first = {}
 for model in (model for models in loaded for model in models if isinstance(model, torch.nn.Module)):
     state = first.setdefault(type(model).__name__, model.state_dict())
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
-assert len(first) == 5 and seen == {torch.float32, "cpu"}, (first.keys(), seen)
+assert len(first) == 5 and seen == {default, "cpu"}, (first.keys(), seen)
+assert all(tensor.dtype == (torch.bfloat16 if name == "CLIPTextModel" else torch.float32)
+           for name, state in first.items() for tensor in state.values())
 assert logging.getLogger("transformers").level == logging.getLogger("diffusers").level == logging.WARNING
 """
 
 
-def test_eight_threads_load_at_once_and_nothing_global_changes():
-    done = subprocess.run([sys.executable, "-c", THREADS, str(MINI)], env=os.environ | {"OMP_NUM_THREADS": "1"},
-                          capture_output=True, text=True, timeout=120)
+@pytest.mark.parametrize("default", ["float32", "bfloat16"])
+def test_eight_threads_load_at_once_and_nothing_global_changes(default):
+    done = subprocess.run([sys.executable, "-c", THREADS, str(MINI), default], capture_output=True, text=True,
+                          env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -555,3 +579,30 @@ def test_numbers_of_a_config_that_cannot_be_computed_with_are_refused(bundle, fi
     path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
     read = load.load_vae if file.startswith("vae") else load.load_unet
     assert name in refused(read, path.parent)
+
+
+@pytest.mark.parametrize(("part", "group", "changes", "words"), [
+    ("sam", "vision_config", {"num_attention_heads": 3}, "num_attention_heads 3, which do not divide"),
+    ("sam", "mask_decoder_config", {"num_attention_heads": -1}, "num_attention_heads"),
+    ("sam", "prompt_encoder_config", {"image_embedding_size": 16}, "image_embedding_size"),
+    ("sam", "prompt_encoder_config", {"image_size": 512}, "image_size"),
+    ("clip", "vision_config", {"num_attention_heads": 5}, "could not be loaded"),
+    ("clip", "text_config", {"num_attention_heads": -1}, "num_attention_heads"),
+    ("diffusion/unet", None, {"norm_num_groups": -1}, "norm_num_groups"),
+    ("diffusion/text_encoder", None, {"num_attention_heads": -4}, "num_attention_heads"),
+])
+def test_what_does_not_show_in_the_shapes_of_weights_is_refused(bundle, part, group, changes, words):
+    path = bundle / part / "config.json"
+    config = json.loads(path.read_text())
+    (config[group] if group else config).update(changes)
+    path.write_text(json.dumps(config))
+    assert words in check_of(bundle, part.partition("/")[0]).message
+
+
+@pytest.mark.parametrize("value", [True, "0.5", None, [1], float("nan"), float("inf"), 10**400])
+def test_a_calibration_is_three_numbers(bundle, value):
+    good = {"bias": -1, "score": 2.5, "margin": 0}
+    assert RefDiff.from_pretrained(write(bundle, calibration={"full": good}))
+    for wrong in (good | {"score": value}, good | {"more": 1}, {"bias": 1}, value):
+        message = refused(RefDiff.from_pretrained, write(bundle, calibration={"full": wrong}))
+        assert "calibration of 'full'" in message

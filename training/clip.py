@@ -140,7 +140,7 @@ def contrast(images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, tru
 def main() -> None:
     options = arguments(__doc__.splitlines()[0], batch=32, lr=6e-4)
     device = options.device
-    maker = scene_maker(options.pictograms)
+    maker = scene_maker(options.pictograms, more=options.more)
     maker.difficulty = HARD
     tokenizer = tokenizers.load()
     model = attention.use(build(len(tokenizer))).to(device)

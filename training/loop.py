@@ -29,6 +29,7 @@ def arguments(description: str, batch: int, lr: float, extra: dict[str, type] | 
     parser.add_argument("run", type=Path, help="folder for checkpoints and the curve; an existing one goes on")
     parser.add_argument("--pictograms", type=Path, required=True, help="folder made by pictograms.py")
     parser.add_argument("--unseen", type=Path, help="pictograms of a style never trained on, to measure with")
+    parser.add_argument("--more", type=Path, help="pictograms to train on that nothing is measured with")
     parser.add_argument("--start", type=Path, help="a bundle whose weights a new run starts from")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop, measure and save after this time")
     parser.add_argument("--anneal", type=float, default=0, help="lower the learning rate to 0 over these last minutes")
@@ -45,11 +46,13 @@ def arguments(description: str, batch: int, lr: float, extra: dict[str, type] | 
     return options
 
 
-def scene_maker(pictograms: Path, held_out: bool = False) -> SceneMaker:
-    """Scenes to train on, in many styles; or to measure with, in the drawings' own, over other photographs."""
+def scene_maker(pictograms: Path, held_out: bool = False, more: Path | None = None) -> SceneMaker:
+    """Scenes to train on, in many styles; or to measure with, in the drawings' own, over other photographs. `more`
+    names a folder of further drawings."""
     photographs = load_photographs()
     chosen = [photo for name, photo in photographs.items() if (name in HELD_OUT_PHOTOGRAPHS) == held_out]
-    return (SceneMaker if held_out else StyledMaker)(load_pictograms(pictograms), chosen)
+    drawings = load_pictograms(pictograms) + (load_pictograms(more) if more else [])
+    return (SceneMaker if held_out else StyledMaker)(drawings, chosen)
 
 
 def ramp(options: argparse.Namespace, step: int, steps: int) -> float:

@@ -187,7 +187,8 @@ def point_figures(model: SamModel, tests) -> dict[str, float]:
     """Mean IoU per object point of the best mask and of the one SAM itself rates highest, and of the latter with
     points outside it and by its box; how well the predicted IoU tells objects from ground (fraction of points on the
     right side of 0.5); and `score`, the mean of the first and of those by points outside and by box."""
-    figures: dict[str, list[float]] = {name: [] for name in ("best_iou", "chosen_iou", "outside_iou", "box_iou", "told")}
+    names = ("best_iou", "chosen_iou", "outside_iou", "box_iou", "told")
+    figures: dict[str, list[float]] = {name: [] for name in names}
     for i, (scene, points, objects, masks) in enumerate(tests):
         rng = np.random.default_rng((HELD_OUT_SEED, i, 2))
         embedding = model.get_image_embeddings(pixels([scene]).to(model.device))

@@ -83,7 +83,8 @@ def tune_weights(model: RefDiff, data: Path) -> dict:
         scene = model.encode(references[0].image)
         proposals, settings = scene.proposals(), model.settings
         texts = [reference.expression for reference in references]
-        parts = {beta: scene.segment(texts, "full", settings.replace(beta=beta, clue_weight=0.0, alpha=0.0))
+        own = settings.replace(clue_weight=0.0, alpha=0.0, reading="root")
+        parts = {beta: scene.segment(texts, "full", own.replace(beta=beta))
                  for beta in (0.0, 1.0)}
         for i, reference in enumerate(references):
             overlap = iou_matrix(proposals.masks, reference.truth(scene.size)[None])[:, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,7 +16,6 @@ from .core.lazy import Lazy
 from .core.proposals import Proposals, load_proposals
 from .errors import InputError
 from .language import Expression
-from .method import Scores
 from .method.confidence import Calibration
 from .models.diffusion.cross import CrossAttentionDiffusion, load_part
 from .models.segmentors.sam import SamSegmentor
@@ -28,6 +28,7 @@ from .weights.load import load_clip, load_sam, load_scheduler, load_tokenizer, t
 from .weights.manifest import Bundle, find_bundle
 
 Model = TypeVar("Model")
+_MOST_TEXTS, _TEXTS_AT_ONCE = 4096, 128
 _DIFFUSION_PARTS = ("unet", "vae", "text_encoder")
 
 
@@ -49,6 +50,7 @@ class RefDiff:
         self.residency = Residency(memory, self._weight_gb, dtype)
         self._calibration = Calibration.read(bundle.calibration or {})
         self._diffusion: Lazy[str, CrossAttentionDiffusion] = Lazy()
+        self._texts: dict[str, torch.Tensor] = {}
 
     @classmethod
     def from_pretrained(cls, name: str | Path = "mini", device: str | torch.device = "auto",
@@ -116,6 +118,18 @@ class RefDiff:
         """Compares proposals with texts (Eq. 7, 10)."""
         return self._clip("clip")
 
+    def text_features(self, texts: Sequence[str]) -> torch.Tensor:
+        """`similarity.text_features`, of which those of words asked for before are kept; float32 [B, D]."""
+        with self.residency.lock:
+            new = [text for text in dict.fromkeys(texts) if text not in self._texts]
+            if len(self._texts) + len(new) > _MOST_TEXTS:
+                self._texts.clear()
+                new = list(dict.fromkeys(texts))
+            for start in range(0, len(new), _TEXTS_AT_ONCE):
+                part = new[start : start + _TEXTS_AT_ONCE]
+                self._texts.update(zip(part, self.similarity.text_features(part), strict=True))
+            return torch.stack([self._texts[text] for text in texts])
+
     @property
     def baseline_similarity(self) -> ClipSimilarity:
         """The CLIP of Yu et al.'s methods where the bundle names one; else the bundle's own."""
@@ -165,12 +179,15 @@ class RefDiff:
     def _calibrated(self) -> Settings:
         return self.bundle.settings()
 
-    def confidence(self, scores: Scores, variant: Variant, settings: Settings) -> float | None:
-        """The probability that an answer is right; None where the bundle has no calibration for these settings."""
+    def confidence(self, kind: str, features: tuple[float, float], settings: Settings) -> float | None:
+        """The probability that an answer is right, `kind` a variant, 'query' or 'nothing' (`method.confidence`); None
+        where the bundle has no calibration for these settings."""
         own = self._calibrated
-        if variant not in self._calibration or replace(settings, batching=own.batching) != own:
+        if kind not in ("query", "nothing"):
+            own = own.replace(reading=settings.query.reading, targets=settings.query.targets)
+        if kind not in self._calibration or replace(settings, batching=own.batching) != own:
             return None
-        return self._calibration[variant](scores)
+        return self._calibration[kind](features)
 
     def notice(self, expression: Expression, score: float, variant: Variant) -> str | None:
         """Why an answer is not to be trusted, in a sentence, or None."""

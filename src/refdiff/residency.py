@@ -6,11 +6,12 @@ import ctypes
 import gc
 import sys
 import threading
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from .settings import BatchingSettings, Settings
@@ -20,6 +21,36 @@ _WORK = 0.2  # share of a bound kept for what models compute
 _LOADING = 0.5  # of a model's size: what is read of it, in half precision, while it is loaded
 # GB in float32 that one more of each takes at the sizes of SD 1.5 (512 px), SAM and CLIP ViT-B/16; benchmarks/README.md
 _IMAGE, _EXPRESSION, _POINT, _CROP = 0.7, 0.25, 0.04, 0.01
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Computing as in a thread for which nobody has chosen autocast, a default device or numpy's ways with errors."""
+    with ExitStack() as stack:
+        stack.enter_context(np.errstate(all="ignore"))
+        for kind in ("cpu", "cuda", "mps"):
+            if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        yield
+
+
+class Turn:
+    """A lock that the thread which holds it may take again; what is done under it is undisturbed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._entered: list[AbstractContextManager[None]] = []
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._entered.append(undisturbed())
+        self._entered[-1].__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self._entered.pop().__exit__(*error)
+        self._lock.release()
 
 
 class Residency:
@@ -33,7 +64,7 @@ class Residency:
 
     def __init__(self, bound: float | None, size: Callable[[str], float], dtype: torch.dtype):
         self.bound, self.dtype, self._size = bound, dtype, size
-        self.lock = threading.RLock()
+        self.lock = Turn()
         self._models: dict[str, Any] = {}
         self._sizes: dict[str, float] = {}
         self._image = _IMAGE
@@ -54,8 +85,9 @@ class Residency:
             return self._models[name]
 
     def turn(self) -> AbstractContextManager[object]:
-        """For a whole call: under a bound, one at a time, as the models of two calls at once would break it."""
-        return nullcontext() if self.bound is None else self.lock
+        """For a whole call: undisturbed; under a bound, one at a time, as the models of two calls at once would break
+        it."""
+        return undisturbed() if self.bound is None else self.lock
 
     def bounded(self, settings: Settings, parts: Collection[str]) -> Settings:
         """The settings with batches that fit beside the weights of `parts`."""

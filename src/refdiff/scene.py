@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
+from .answering import answer_queries
 from .core.lazy import Lazy
 from .core.proposals import Proposals
 from .core.protocols import Diffusion, Similarity
@@ -18,8 +19,10 @@ from .errors import BundleError, InputError
 from .language import Direction, Expression, check_expression, parse
 from .language.tokens import token_indices
 from .method import CorrelationMap, EdgeSmoother, Scores, biased_image, correlation_map, correlation_maps, ref_diff
+from .method.confidence import features
+from .method.instances import Overlaps
 from .models.segmentors.grid import peak_points, point_grid
-from .result import Candidate, Segmentation
+from .result import Candidate, Instance, Segmentation
 from .settings import (
     VARIANTS,
     BatchingSettings,
@@ -53,6 +56,7 @@ class Regions:
     def __init__(self) -> None:
         self.masked: Lazy[_Shown, torch.Tensor] = Lazy()
         self.crops: Lazy[_Shown, torch.Tensor] = Lazy()
+        self.overlaps: Lazy[None, Overlaps] = Lazy()
         self.kept: Lazy[Hashable, Any] = Lazy()
         """For methods of your own: what depends on these proposals in this image, by a key of your own."""
 
@@ -98,6 +102,8 @@ class EncodedImage:
             if variant != "g" and settings.segmentor.point_source == "grid" and texts:
                 self.proposals(settings)  # first, so that under a bound SAM makes room for the others once
             parsed = [parse(text, settings.expression) for text in texts]
+            if variant == "full" and settings.query.reading != "root":
+                return answer_queries(self, parsed, settings)
             scores = ref_diff(self, parsed, variant, settings)
             image = self.image.copy()  # theirs to draw on
             return [self._answer(image, *each, variant, settings) for each in zip(parsed, scores, strict=True)]
@@ -218,5 +224,6 @@ class EncodedImage:
         notice = self.model.notice(expression, candidates[0].score, variant)
         # What a notice is about, and masks that others made, lie outside what the confidence was fitted on.
         other = notice is not None or self._given is not None
-        confidence = None if other else self.model.confidence(scores, variant, settings)
-        return Segmentation(image, expression, variant, candidates, confidence, notice)
+        confidence = None if other else self.model.confidence(variant, features(scores), settings)
+        best = Instance(candidates[0].mask, candidates[0].score)
+        return Segmentation(image, expression, variant, candidates, (best,), confidence, notice)

@@ -193,6 +193,29 @@ class SegmentorSettings(_Group):
 
 
 @dataclass(frozen=True)
+class QuerySettings(_Group):
+    """How what an expression asks for is answered (ours; variant 'full' only).
+
+    reading: how much of it is used: 'root' (Eq. 1 and 2 of the whole expression, as the paper), 'query' (each thing
+        named, by its noun and attributes), 'instances' (how many too), 'relations' (places, orders and relations too).
+    targets: 'one' (the best proposal, always) or 'any' (one, several or nothing).
+    threshold: how likely what is asked for must be there at all; 0 always answers.
+    each_threshold: how likely each thing must be meant where all are.
+    bias, text_weight, map_weight, part_weight: of the log-odds that a proposal is what a noun says: s^D against other
+        nouns, s^G, and the number of proposals that it is a part of or holds.
+    """
+
+    reading: Literal["root", "query", "instances", "relations"] = "relations"
+    targets: Literal["one", "any"] = "any"
+    threshold: float = _ranged(0.1, 0, 1)
+    each_threshold: float = _ranged(0.5, 0, 1)
+    bias: float = _ranged(0.3, -100, 100)
+    text_weight: float = _ranged(0.88, 0, 100)
+    map_weight: float = _ranged(15.5, 0, 1000)
+    part_weight: float = _ranged(0.18, 0, 100)
+
+
+@dataclass(frozen=True)
 class BatchingSettings(_Group):
     """How many expressions, points and crops at most the U-Net, SAM's decoder and CLIP take at once; more are faster
     and need more memory."""
@@ -218,6 +241,7 @@ class Settings:
     discriminative: DiscriminativeSettings = field(default_factory=DiscriminativeSettings)
     matching: MatchingSettings = field(default_factory=MatchingSettings)
     segmentor: SegmentorSettings = field(default_factory=SegmentorSettings)
+    query: QuerySettings = field(default_factory=QuerySettings)
     batching: BatchingSettings = field(default_factory=BatchingSettings)
 
     def replace(self, **changes: Any) -> Settings:
@@ -245,7 +269,7 @@ _HOME: dict[str, str] = {each.name: name for name, group in get_type_hints(Setti
 PAPER = Settings().replace(
     root_rule="syntax", image_size=1024, noise_timestep=101, timesteps=(51, 1), combine="mean", edge_smoothing=0.0,
     generative_rule="difference", clip_layer=-2, crop="image", text="sentence", clue_weight=0.0, alpha=0.1, beta=0.3,
-    duplicate_threshold=1.0,
+    duplicate_threshold=1.0, reading="root", targets="one",
 )
 """The paper's text (sections 3 and 4.1)."""
 
@@ -254,7 +278,7 @@ OFFICIAL = Settings().replace(
     prompt_suffix=", ", attention="logits", combine="release", edge_smoothing=0.0, generative_rule="difference",
     clip_layer=-1, crop="aspect", crop_side=224, clue_on="crop", clue_ramp=2 / 3, text="sentence", crop_text="text",
     clue_weight=0.0, alpha=0.05 / 1.05, beta=0.3, largest=10, min_area=10_000, none_eligible="first",
-    duplicate_threshold=1.0, resize="8bit",
+    duplicate_threshold=1.0, resize="8bit", reading="root", targets="one",
 )
 """The authors' release: 0.7 crop + 0.3 masked + 0.05 s^G, divided by 1.05 so that the weights of Eq. 1 sum to one."""
 

@@ -27,7 +27,8 @@ from . import yu2023
 @dataclass(frozen=True, eq=False)
 class Choice:
     """What a method answers to one expression: `mask` bool [H, W], its `index` among the proposals (among Eq. 8's
-    masks for ref-diff/g), its `score`, the `parts` the score is made of, and its `confidence`, where there is one."""
+    masks for ref-diff/g), its `score`, the `parts` the score is made of, its `confidence`, where there is one, whether
+    anything was `found`, and of how many `instances` the mask is the union."""
 
     mask: np.ndarray
     index: int
@@ -35,6 +36,7 @@ class Choice:
     parts: dict[str, float] = field(default_factory=dict)
     confidence: float | None = None
     found: bool = True
+    instances: int = 1
 
 
 Call = Callable[[EncodedImage, Sequence[str]], list[Choice]]
@@ -70,7 +72,8 @@ def _ref_diff(variant: Variant, **changes: Any) -> Call:
             best = answer.candidates[0]
             both = {"generative": best.generative, "discriminative": best.discriminative}
             parts = {name: value for name, value in both.items() if value is not None}
-            choices.append(Choice(best.mask, best.index, best.score, parts, answer.confidence))
+            choices.append(Choice(answer.mask, best.index, answer.score, parts, answer.confidence, answer.found,
+                                  len(answer.instances)))
         return choices
 
     return call

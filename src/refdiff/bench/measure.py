@@ -95,7 +95,8 @@ def run_refdiff(model: RefDiff, image: Path, texts: Sequence[str], watch: Watch 
     scene = model.encode(pixels)
     if watch:
         scene.watch = watch
-    results = scene.segment(texts)
+    # read as the reference implementation reads them
+    results = scene.segment(texts, settings=model.settings.replace(reading="root"))
     with stage("writing"), tempfile.TemporaryDirectory() as folder:
         for number, result in enumerate(results):
             result.save(Path(folder) / f"{number}.png")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..errors import RefDiffError
 
@@ -31,10 +31,30 @@ def prepare() -> None:
 
 
 def show(text: str) -> None:
-    """Text on standard output. Raises RefDiffError where that is closed."""
+    """Text on standard output. Raises RefDiffError where that is closed or cannot be written."""
     if sys.stdout is None:
         raise RefDiffError("Standard output is closed, so that the results cannot be shown.")
-    print(text)
+    with _written():
+        print(text)
+
+
+def finish() -> None:
+    """Write out what was printed. Raises RefDiffError where that is not possible, BrokenPipeError where nobody reads
+    it."""
+    if sys.stdout is not None:
+        with _written():
+            sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _written() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is left, which Python would try again at its end
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise RefDiffError(f"Standard output cannot be written: {error.strerror or error}.") from None
 
 
 def table(rows: Sequence[Sequence[str]], most: int = 44) -> str:

@@ -13,28 +13,21 @@ from collections.abc import Sequence
 from .. import __version__
 from ..errors import RefDiffError
 from . import bench, models, research, segment
-from .console import prepare, tell
+from .console import finish, prepare, tell
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 failed, 2 wrong use."""
     prepare()
-    options = _parser().parse_args(arguments)
-    warnings.filterwarnings("ignore")
-    # The model libraries make so many objects that collecting garbage takes a fifth of a start and a second at the end.
-    gc.set_threshold(1_000_000)
-    atexit.register(gc.freeze)
     try:
-        status: int = options.run(options)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        status = _run(arguments)
+        finish()
         return status
     except RefDiffError as error:
         return _complain(str(error), error.status)
     except KeyboardInterrupt:
         return _complain("Stopped.", 130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except OSError as error:
         return _complain(f"{error.filename or 'A file'} cannot be read or written: {error.strerror or error}.", 1)
@@ -45,6 +38,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         return _complain(f"Something failed inside refdiff ({reason}); report it with what REFDIFF_DEBUG=1 shows.", 1)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as done:  # help is printed, or what was wrong
+        return int(done.code or 0)
+    warnings.filterwarnings("ignore")
+    # The model libraries make so many objects that collecting garbage takes a fifth of a start and a second at the end.
+    gc.set_threshold(1_000_000)
+    atexit.register(gc.freeze)
+    status: int = options.run(options)
+    return status
 
 
 def _complain(sentence: str, status: int) -> int:

@@ -36,6 +36,9 @@ def add_commands(commands: Any) -> None:
                           help="ray: share the images among processes or machines (default: local)")
     evaluate.add_argument("--workers", metavar="N", type=int, default=2, help="of the ray engine (default: 2)")
     model_options(evaluate)
+    evaluate.add_argument("--targets", choices=("one", "any"),
+                          help="whether an answer is always one thing, or one, several or nothing (default: one where "
+                               "every expression of the data means exactly one)")
     evaluate.set_defaults(run=_evaluate)
 
     tables = commands.add_parser("tables", help="the paper's tables, its figures beside the measured ones")
@@ -73,6 +76,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     methods = get_methods(list(METHODS) if options.method == "all" else options.method.split(","))
     dataset = open_dataset(options.dataset, options.split, options.split_by, options.images, options.name)
     model = load_model(options)
+    targets = options.targets or ("one" if dataset.one_target else None)
+    if targets:
+        model.settings = model.settings.replace(targets=targets)
     from ..evaluation.report import ALL
     from ..evaluation.runner import evaluate
 
@@ -157,7 +163,7 @@ def _compare(options: argparse.Namespace) -> int:
     rows = [("method", "score", "proposal")]
     for name, method in METHODS.items():
         choice = method(scene, [expression])[0]
-        panels.append((f"{method.label}: {choice.score:.3f}", overlay(image, choice.mask)))
+        panels.append((f"{method.label}: {choice.score:.3f}", overlay(image, [choice.mask])))
         rows.append((name, f"{choice.score:.3f}", str(choice.index)))
     save_image(comparison_sheet(panels), options.out)
     show(f"{table(rows)}\n{options.out}")

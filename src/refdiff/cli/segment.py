@@ -34,6 +34,7 @@ def add_commands(commands: Any) -> None:
     segment.add_argument("--proposals", metavar="FILE", help="JSON of COCO RLE masks to use instead of SAM's")
     segment.add_argument("--out", metavar="DIR", type=Path,
                          help="folder for masks and overlays (default: refdiff-output; with --json none)")
+    segment.add_argument("--explain", action="store_true", help="say how each expression was understood")
     segment.add_argument("--json", action="store_true", help="print results with COCO RLE to standard output")
     segment.set_defaults(run=_segment)
 
@@ -118,6 +119,8 @@ def _segment(options: argparse.Namespace) -> int:
             continue
         for result in results:
             rows.append(_row(path, result, _write(result, path, out, used) if out else None))
+            if options.explain and result.query:
+                tell(f"{result.expression.text}: {result.query}")
             if result.notice:
                 tell(result.notice)
     show(json.dumps(rows, indent=2, allow_nan=False) if options.json else _table(rows))
@@ -155,18 +158,25 @@ def _short(text: str, most: int) -> str:
 
 
 def _row(image: Path, result: Segmentation, mask: str | None) -> dict[str, Any]:
-    confidence = None if result.confidence is None else round(result.confidence, 4)
-    return {"image": str(image), "expression": result.expression.text, "root": result.expression.root,
-            "direction": list(result.expression.direction), "variant": result.variant, "score": round(result.score, 6),
-            "confidence": confidence, "box": list(result.box), "area": int(result.mask.sum()), "notice": result.notice,
-            "mask": mask, "segmentation": result.rle}
+    return {"image": str(image), "expression": result.expression.text,
+            "query": None if result.query is None else str(result.query), "root": result.expression.root,
+            "direction": list(result.expression.direction), "variant": result.variant, "found": result.found,
+            "score": round(result.score, 6), "confidence": _rounded(result.confidence),
+            "box": None if result.box is None else list(result.box), "area": int(result.mask.sum()),
+            "notice": result.notice, "mask": mask, "segmentation": result.rle,
+            "instances": [{"box": list(each.box), "score": round(each.score, 6), "segmentation": each.rle}
+                          for each in result.instances]}
+
+
+def _rounded(confidence: float | None) -> float | None:
+    return None if confidence is None else round(confidence, 4)
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    return table([("image", "expression", "score", "confidence", "box", "mask")] + [
-        (Path(row["image"]).name, row["expression"], f"{row['score']:.3f}",
-         "-" if row["confidence"] is None else f"{row['confidence']:.2f}", " ".join(map(str, row["box"])),
-         row["mask"] or "") for row in rows])
+    return table([("image", "expression", "found", "score", "confidence", "box", "mask")] + [
+        (Path(row["image"]).name, row["expression"], str(len(row["instances"])) if row["found"] else "nothing",
+         f"{row['score']:.3f}", "-" if row["confidence"] is None else f"{row['confidence']:.2f}",
+         " ".join(map(str, row["box"] or "-")), row["mask"] or "") for row in rows])
 
 
 def _attention(options: argparse.Namespace) -> int:

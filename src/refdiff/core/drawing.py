@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-MASK_COLOUR = (20, 110, 255)
+COLOURS = ((20, 110, 255), (230, 90, 20), (20, 150, 80), (190, 40, 160), (150, 120, 0), (0, 150, 170), (200, 30, 60),
+           (110, 70, 220))  # of instances, in turn
 _INK, _PAPER, _MARK = (25, 25, 30), (255, 255, 255), (215, 60, 30)
 # Black, violet, red, orange, yellow, white: darker is always less.
 _HEAT = np.array([(0, 0, 4), (74, 12, 107), (165, 44, 96), (237, 105, 37), (251, 180, 26), (252, 255, 200)], float)
 
 
-def overlay(image: np.ndarray, mask: np.ndarray, caption: str | None = None,
-            colour: tuple[int, int, int] = MASK_COLOUR) -> Image.Image:
-    """The image (uint8 [H, W, 3]) dimmed outside the mask (bool [H, W]), tinted and outlined inside."""
-    inside = mask[..., None]
-    shown = np.where(inside, 0.62 * image + 0.38 * np.array(colour), 0.55 * image + 25)
-    width = max(1, round(min(mask.shape) / 200))
-    edge = ndimage.binary_dilation(mask, iterations=width + 1) & ~ndimage.binary_erosion(mask, iterations=width)
-    rim = ndimage.binary_dilation(edge, iterations=width) & ~edge
-    shown[rim] = (255, 255, 255)
-    shown[edge] = colour
+def overlay(image: np.ndarray, masks: Sequence[np.ndarray], caption: str | None = None,
+            colours: Sequence[tuple[int, int, int]] = COLOURS) -> Image.Image:
+    """The image (uint8 [H, W, 3]) dimmed outside the masks (bool [H, W] each), each tinted and outlined in one of the
+    colours in turn."""
+    shown = 0.55 * image + 25
+    for mask, colour in zip(masks, cycle(colours)):
+        shown[mask] = (0.62 * image + 0.38 * np.array(colour))[mask]
+    width = max(1, round(min(image.shape[:2]) / 200))
+    for mask, colour in zip(masks, cycle(colours)):
+        edge = ndimage.binary_dilation(mask, iterations=width + 1) & ~ndimage.binary_erosion(mask, iterations=width)
+        shown[ndimage.binary_dilation(edge, iterations=width) & ~edge] = (255, 255, 255)
+        shown[edge] = colour
     drawn = Image.fromarray(shown.clip(0, 255).astype(np.uint8))
     return drawn if caption is None else labelled(drawn, caption)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from .drawing import MASK_COLOUR
+from .drawing import COLOURS
 
 _SIDE, _MARGIN = 300, 46  # px, of the square of the axes and around it
 _FINER = 2  # how much larger it is drawn, so that lines are smooth
@@ -34,9 +34,9 @@ def plot(points: Sequence[tuple[float, float]], title: str, across: str, up: str
     if diagonal:
         draw.line((*at(0, 0), *at(1, 1)), fill=_INK, width=_FINER)
     line = [at(x, y) for x, y in points]
-    draw.line(line, fill=MASK_COLOUR, width=2 * _FINER, joint="curve")
+    draw.line(line, fill=COLOURS[0], width=2 * _FINER, joint="curve")
     for x, y in line if dots else ():
-        draw.ellipse((x - 4 * _FINER, y - 4 * _FINER, x + 4 * _FINER, y + 4 * _FINER), fill=MASK_COLOUR)
+        draw.ellipse((x - 4 * _FINER, y - 4 * _FINER, x + 4 * _FINER, y + 4 * _FINER), fill=COLOURS[0])
     draw.text((margin, 6 * _FINER), title, fill=_INK, font=font, anchor="lt")
     draw.text((margin, margin - 4 * _FINER), up, fill=_INK, font=font, anchor="lb")
     draw.text((margin + side, image.height - 6 * _FINER), across, fill=_INK, font=font, anchor="rb")

@@ -60,6 +60,11 @@ class Segmentor(Protocol):
 class Similarity(Protocol):
     """An image-text model with a ViT image encoder."""
 
+    @property
+    def scale(self) -> float:
+        """What products of features are multiplied by before a softmax over texts, as the model was trained."""
+        ...
+
     def masked_features(self, image: np.ndarray, masks: np.ndarray | Tensor,
                         settings: DiscriminativeSettings) -> Tensor:
         """f_M of Eq. 7: float32 [N, D], unit length, of an image float32 [H, W, 3] in [0, 1] (which may carry a bias)

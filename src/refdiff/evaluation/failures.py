@@ -71,8 +71,8 @@ def _section(rank: int, row: Row, reference: Reference) -> str:
     try:
         image = load_image(reference.image)
         size = image.shape[0], image.shape[1]
-        figures = _figure(overlay(image, reference.truth(size), colour=TRUTH_COLOUR), "truth") + _figure(
-            overlay(image, from_rle(row["rle"], size)), chosen)
+        figures = _figure(overlay(image, [reference.truth(size)], colours=[TRUTH_COLOUR]), "truth") + _figure(
+            overlay(image, [from_rle(row["rle"], size)]), chosen)
     except InputError as error:
         note = str(error)
     return (f"<section><h2>{rank}. {html.escape(row['expression'])}</h2>"

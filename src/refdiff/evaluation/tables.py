@@ -160,6 +160,7 @@ def paper_tables(runs: Sequence[Run]) -> list[Table]:
 def _filled(title: str, columns: tuple[Column, ...], rows: dict[str, dict[Column, Cell]],
             runs: Sequence[Run]) -> Table:
     notes = []
+    measured_by: dict[tuple[str, str, str], Run] = {}
     for run in runs:
         wanted = [column for column in columns if column[:2] == (run.dataset, run.split)]
         measured = {method: run.report["figures"][method][ALL] for method in rows
@@ -167,10 +168,13 @@ def _filled(title: str, columns: tuple[Column, ...], rows: dict[str, dict[Column
         if not wanted or not measured:
             continue
         for method, figures in measured.items():
+            key = method, run.dataset, run.split
+            if key in measured_by:
+                raise InputError(f"Two runs, {shown(measured_by[key].folder)} and {shown(run.folder)}, measured "
+                                 f"{method} on {run.dataset} {run.split}; name one of them.")
+            measured_by[key] = run
             for column in wanted:
                 cell = rows[method][column]
-                if cell.measured is not None:
-                    raise InputError(f"Two runs measured {method} on {run.dataset} {run.split}; name one of them.")
                 cell.measured, cell.count = 100 * figures[column[2]], figures["expressions"]
                 cell.significant = method in run.differences and run.differences[method].p < LEVEL
         counts = sorted({figures["expressions"] for figures in measured.values()})

@@ -108,6 +108,7 @@ def _answer(index: int, reference: Reference, method: Method, choice: Choice | N
     return {
         "image_index": index, "id": reference.id, "image": reference.image.name, "expression": reference.expression,
         "kind": reference.kind, "method": method.name, "iou": overlap.iou, **asdict(overlap),
-        "found": choice is not None and choice.found, "chosen": choice and choice.index,
+        "found": choice is not None and choice.found, "instances": choice.instances if choice else 0,
+        "chosen": choice and choice.index,
         "score": choice and choice.score, "parts": choice.parts if choice else {},
         "confidence": choice.confidence if choice else None, "rle": to_rle(mask)}

@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 
 from ..errors import BundleError
+from .answers import Answer
 from .ref_diff import Scores
 
 _SAME = 0.5  # IoU with the winner from which another proposal is the same thing
+_GREATEST = 1e9  # of a curve's numbers
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A logistic curve: P(IoU > 0.5) = 1 / (1 + exp(-(bias + score * s + margin * m))), with s the winner's score and m
-    by how much it is above the best proposal that is something else."""
+    """A logistic curve: P(right) = 1 / (1 + exp(-(bias + score * s + margin * m))), with s the winner's score and m by
+    how much it is above the best proposal that is something else; of answers to queries ('query' where something was
+    found, 'nothing' where not) see `answer_features`."""
 
     bias: float
     score: float
@@ -26,23 +29,34 @@ class Calibration:
 
     @classmethod
     def read(cls, manifest: Mapping[str, Any]) -> dict[str, Calibration]:
-        """The curve of each variant, as a bundle's refdiff.json has them. Raises BundleError where they are not three
-        finite numbers each."""
+        """The curve of each kind of answer (a variant, 'query' or 'nothing'), as a bundle's refdiff.json has them.
+        Raises BundleError where one is not three numbers, of at most a billion."""
         curves = {}
         for variant, numbers in manifest.items():
-            try:
-                curves[variant] = cls(**{name: float(value) for name, value in numbers.items()})
-            except (AttributeError, TypeError, ValueError, OverflowError):
-                curves[variant] = cls(math.nan, math.nan, math.nan)
-            if not all(map(math.isfinite, (curves[variant].bias, curves[variant].score, curves[variant].margin))):
-                raise BundleError(f"The bundle's calibration of {variant!r} must be numbers bias, score and margin.")
+            if not (isinstance(numbers, Mapping) and numbers.keys() == {"bias", "score", "margin"}
+                    and all(type(value) in (int, float) and abs(value) <= _GREATEST for value in numbers.values())):
+                raise BundleError(f"The bundle's calibration of {variant[:40]!r} must be the numbers bias, score and "
+                                  "margin, none over a billion.")
+            curves[variant] = cls(**numbers)
         return curves
 
-    def __call__(self, scores: Scores) -> float:
-        """The probability, in [0, 1], that the best proposal overlaps the truth with an IoU over 0.5."""
-        s, m = features(scores)
+    def __call__(self, features: tuple[float, float]) -> float:
+        """The probability, in [0, 1], that an answer of these features is right: that its IoU with the truth is over
+        0.5, or that it is rightly empty."""
+        s, m = features
         exponent = self.bias + self.score * s + self.margin * m
         return 1 / (1 + math.exp(-min(max(exponent, -50.0), 50.0)))
+
+
+def answer_features(found: Answer) -> tuple[float, float]:
+    """(s, m) of an answer to a query: the log-odds that what is asked for is there, and of the least likely of the
+    chosen things to be meant (0 where there is none)."""
+    return _log_odds(found.present), _log_odds(found.chosen[-1][1]) if found.chosen else 0.0
+
+
+def _log_odds(chance: float) -> float:
+    chance = min(max(chance, 1e-4), 1 - 1e-4)
+    return math.log(chance / (1 - chance))
 
 
 def features(scores: Scores) -> tuple[float, float]:

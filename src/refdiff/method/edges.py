@@ -35,7 +35,8 @@ class EdgeSmoother:
             there = (slice(down, None), slice(max(0, across), width - max(0, -across)))
             distance = ((pixels[here] - pixels[there]) ** 2).sum(-1)
             ends.append(np.stack([place[here].ravel(), place[there].ravel()]))
-            weights.append(np.exp(-distance / (2 * colour**2)).ravel() + settings.edge_floor)
+            with np.errstate(under="ignore"):  # a weight too small for its type is 0
+                weights.append(np.exp(-distance / (2 * colour**2)).ravel() + settings.edge_floor)
         edges = sparse.coo_array((np.concatenate(weights), np.concatenate(ends, axis=1)), shape=(place.size,) * 2)
         edges = (edges + edges.T).tocsr()
         system = sparse.diags_array(1 + strength * edges.sum(1)) - strength * edges
@@ -44,9 +45,10 @@ class EdgeSmoother:
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """float32 [H, W] smoothed, within the range it had."""
-        small = _resized(values.astype(np.float32), self.inner)
-        smooth = self._factors.solve(small.ravel().astype(np.float64)).reshape(self.inner)
-        return _resized(smooth.astype(np.float32), self.size)
+        with np.errstate(under="ignore"):
+            small = _resized(values.astype(np.float32), self.inner)
+            smooth = self._factors.solve(small.ravel().astype(np.float64)).reshape(self.inner)
+            return _resized(smooth.astype(np.float32), self.size)
 
 
 def _resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -15,7 +15,9 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 
 from ..errors import BundleError, RefDiffError
 from . import layout
@@ -36,6 +38,7 @@ _NOT_DESCRIBING = {"quantization_config", "compression_config", "auto_map", "att
                    "transformers_weights", "fusion_config", "kernel_config", "dtype", "torch_dtype"}
 _MOST = 2**20  # no whole number in a config is greater
 _LARGEST_SIDE = 4096  # px
+_MAKERS = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.tensor}
 # Both libraries patch torch and themselves while they load, and again while they are imported.
 _LOADING = threading.RLock()
 
@@ -144,7 +147,7 @@ def weight_gb(folder: Path, dtype: torch.dtype) -> float:
 @contextmanager
 def _loading(folder: Path) -> Iterator[None]:
     """One load at a time in the process, and the libraries' many errors as one BundleError."""
-    with _LOADING:
+    with _LOADING, np.errstate(all="ignore"):
         try:
             yield
         except RefDiffError:
@@ -187,12 +190,23 @@ def _transformers_model(kind: Any, folder: Path, device: str | torch.device, dty
     state = _weights(folder, dtype)
     with _quiet("transformers"):
         config = kind.config_class.from_dict(_config(folder, len(state)))
-        # In torch's default dtype, or the library would change that for the whole process while it loads.
-        model, report = kind.from_pretrained(None, config=config, state_dict=state, dtype=torch.get_default_dtype(),
-                                             ignore_mismatched_sizes=True, output_loading_info=True)
+        _check_parts(folder, config)
+        # Told another dtype than torch's default, the library would change that for the whole process while it loads.
+        with nullcontext() if torch.get_default_dtype() == torch.float32 else _InFloat32():
+            model, report = kind.from_pretrained(None, config=config, state_dict=state, dtype=torch.get_default_dtype(),
+                                                 ignore_mismatched_sizes=True, output_loading_info=True)
     _check_report(folder, report["missing_keys"], report["unexpected_keys"],
                   [name for name, *_ in report["mismatched_keys"]])
     return _finished(model, device, dtype)
+
+
+class _InFloat32(TorchFunctionMode):
+    """In this thread new tensors are float32, whatever torch's default dtype: a model takes its weights in the dtype it
+    was made in."""
+
+    def __torch_function__(self, function: Any, types: Any, values: Any = (), named: Any = None) -> Any:
+        made = function(*values, **named or {})
+        return made.float() if function in _MAKERS and made.is_floating_point() else made
 
 
 def _diffusers_model(kind: Any, folder: Path, device: str | torch.device, dtype: torch.dtype) -> Any:
@@ -209,15 +223,14 @@ def _diffusers_model(kind: Any, folder: Path, device: str | torch.device, dtype:
 
 
 def _weights(folder: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """The tensors of a model by name, floating-point ones in torch's default dtype, each in memory of its own.
+    """The tensors of a model by name, floating-point ones in float32, each in memory of its own on the CPU.
 
     Raises BundleError for files that are damaged and for numbers that are not finite or do not fit into `dtype`.
     """
     from safetensors import safe_open
 
     state: dict[str, torch.Tensor] = {}
-    default, most = torch.get_default_dtype(), torch.finfo(dtype).max
-    paths = layout.weights(folder)
+    paths, most = layout.weights(folder), torch.finfo(dtype).max
     for path in paths:
         layout.check_weights(path)
     for path in paths:
@@ -225,7 +238,7 @@ def _weights(folder: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
             for name in file.keys():  # noqa: SIM118
                 read = file.get_tensor(name)
                 floating = read.is_floating_point()
-                state[name] = torch.empty(read.shape, dtype=default if floating else read.dtype)
+                state[name] = torch.empty(read.shape, dtype=torch.float32 if floating else read.dtype, device="cpu")
                 # numpy, because one thread is done with small tensors before torch has woken its others
                 values = state[name].numpy()
                 values[...] = (read.float() if read.dtype == torch.bfloat16 else read).numpy()
@@ -251,11 +264,26 @@ def _config(folder: Path, tensors: int) -> dict[str, Any]:
                 (isinstance(value, (int, float)) and value) or (name == "shift_factor" and not value)):
             raise BundleError(f"{path} has the {name} {str(value)[:40]!r}, which cannot be used.")
         most = tensors if "layers" in name else _LARGEST_SIDE if name == "image_size" else _MOST
-        if type(value) is int and value > most:
+        if type(value) is int and not (0 <= value <= most or name.endswith("token_id")):
             raise BundleError(f"{path} has {name[:40]} {value:.3g}, which is out of range for its weights.")
         return value
 
     return dict(described(read_json(path)))
+
+
+def _check_parts(folder: Path, config: Any) -> None:
+    """Refuse what does not show in the shapes of weights. Raises BundleError."""
+    path = folder / "config.json"
+    for part in (config, *(getattr(config, name) for name in config.sub_configs)):
+        heads, width = getattr(part, "num_attention_heads", 1), getattr(part, "hidden_size", 0)
+        if heads < 1 or width % heads:
+            raise BundleError(f"{path} has num_attention_heads {heads}, which do not divide the hidden_size {width}.")
+    if config.model_type == "sam":
+        prompt, vision = config.prompt_encoder_config, config.vision_config
+        size = vision.image_size // vision.patch_size
+        if (prompt.image_size, prompt.image_embedding_size) != (vision.image_size, size):
+            raise BundleError(f"{path} has prompts for another image_size or image_embedding_size than those of its "
+                              f"vision_config, {vision.image_size} and {size}.")
 
 
 def _check_report(folder: Path, missing: Iterable[str], unexpected: Iterable[str], mismatched: Iterable[str]) -> None:

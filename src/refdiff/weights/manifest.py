@@ -7,6 +7,7 @@ import math
 import os
 import re
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,11 +49,15 @@ _PINNED = {(where["repo"], where["revision"]) for manifest in _BUILT_IN.values()
 
 @dataclass(frozen=True)
 class Domain:
-    """What a bundle knows: `nouns` it has words for (empty: any) and `low_score`, the score of Eq. 1 below which its
-    answers were mostly wrong on held-out scenes."""
+    """What a bundle knows: `nouns` it has words for (empty: any), those of them that name one kind of thing each, in
+    the singular (`vocabulary`), other words for them (`meanings`), its `attributes` (empty: any), and `low_score`, the
+    score of Eq. 1 below which its answers were mostly wrong on held-out scenes."""
 
     nouns: frozenset[str] = frozenset()
     low_score: float = float("-inf")
+    vocabulary: tuple[str, ...] = ()
+    attributes: frozenset[str] = frozenset()
+    meanings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -233,9 +238,21 @@ def _place(part: str, where: Any, source: str, home: Path | HubPart | None) -> P
 
 
 def _domain(domain: dict[str, Any], source: str) -> Domain:
-    nouns, low_score = domain.get("nouns", []), domain.get("low_score", float("-inf"))
-    if not isinstance(nouns, list) or not all(isinstance(noun, str) for noun in nouns):
-        raise BundleError(f"{source}: nouns must be a list of words.")
+    low_score = domain.get("low_score", float("-inf"))
     if isinstance(low_score, bool) or not isinstance(low_score, (int, float)) or math.isnan(low_score):
         raise BundleError(f"{source}: low_score must be a number.")
-    return Domain(frozenset(nouns), float(low_score))
+    lists = {name: _words(domain.get(name, []), name, source) for name in ("nouns", "vocabulary", "attributes")}
+    meanings = domain.get("meanings", {})
+    if not isinstance(meanings, dict):
+        raise BundleError(f"{source}: meanings must name lists of nouns by a word each.")
+    known = {word: _words(own, f"each of meanings, as {word!r},", source) for word, own in meanings.items()}
+    if not all(known.values()):
+        raise BundleError(f"{source}: each of meanings must be a list of at least one noun.")
+    return Domain(frozenset(lists["nouns"]), float(low_score), lists["vocabulary"], frozenset(lists["attributes"]),
+                  known)
+
+
+def _words(value: Any, name: str, source: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(word, str) and word.strip() for word in value):
+        raise BundleError(f"{source}: {name} must be a list of words.")
+    return tuple(value)

@@ -50,6 +50,11 @@ class ClipSimilarity:
 
         return cls(*load_clip(Path(folder), device, dtype))
 
+    @property
+    def scale(self) -> float:
+        """What products of features are multiplied by before a softmax over texts, as the model was trained."""
+        return float(self.model.logit_scale.detach().float().exp())
+
     # Texts
 
     @torch.inference_mode()

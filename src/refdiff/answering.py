@@ -1,0 +1,136 @@
+"""Expressions answered by their queries: evidence from the models, the method's answer, and what to say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from .core.proposals import Proposals
+from .language import Expression, Query, Target, query
+from .language.query import THING
+from .method import correlation_maps
+from .method.answers import SIZES, Answer, answer
+from .method.confidence import answer_features
+from .method.evidence import Evidence
+from .method.instances import Overlaps
+from .method.scores import GENERATIVE_RULES, eligible
+from .result import Candidate, Instance, Segmentation
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .scene import EncodedImage
+
+
+def answer_queries(scene: EncodedImage, expressions: Sequence[Expression], settings: Settings) -> list[Segmentation]:
+    """One, several or nothing for each expression; the maps of all that they name are made in one batch."""
+    queries = [query(each.text) for each in expressions]
+    knows = scene.model.bundle.domain
+    phrases = dict.fromkeys(phrase for asked in queries for phrase in _phrases(asked, knows.meanings).values())
+    maps = dict(zip(phrases, correlation_maps(scene, [_bare(phrase) for phrase in phrases], settings), strict=True))
+    results = []
+    for expression, asked in zip(expressions, queries, strict=True):
+        own = {target: maps[phrase] for target, phrase in _phrases(asked, knows.meanings).items()}
+        evidence, indices = _evidence(scene, own, settings)
+        with scene.watch("matching"):
+            found = answer(asked, evidence, settings.query)
+        kind = "query" if found.chosen else "nothing"
+        confidence = scene.model.confidence(kind, answer_features(found), settings)
+        results.append(_segmentation(scene, expression, asked, found, evidence, indices, confidence))
+    return results
+
+
+def _phrases(asked: Query, meanings: Mapping[str, tuple[str, ...]]) -> dict[Target, str]:
+    """What the diffusion model is asked for each target that names one kind of thing: its noun, as the model knows it,
+    with its attributes."""
+    phrases = {}
+    for target in (each for outer in asked.targets for each in outer.nested()):
+        known = meanings.get(target.head, (target.head,))
+        if target.head != THING and len(known) == 1:
+            phrases[target] = target.phrase.removesuffix(target.head) + known[0]
+    return phrases
+
+
+def _bare(phrase: str) -> Expression:
+    """A phrase as an expression whose root is its last word."""
+    root = phrase.split()[-1]
+    return Expression(phrase, root, len(phrase) - len(root), len(phrase), phrase, phrase, ())
+
+
+def _evidence(scene: EncodedImage, maps: Mapping[Target, torch.Tensor],
+              settings: Settings) -> tuple[Evidence, tuple[int, ...]]:
+    """What the models say, and which of the proposals it is about."""
+    every = torch.stack(list(maps.values())).amax(0) if maps else None
+    proposals = scene.proposals(settings, every)
+    indices = eligible(proposals.areas, settings.matching) or tuple(range(len(proposals.masks)))
+    proposals = proposals.subset(indices)
+    overlaps: Overlaps = scene.regions(proposals).overlaps.get(None, lambda: Overlaps.of(proposals))
+    beta = settings.matching.beta
+    regions = torch.zeros(())
+    if beta > 0:
+        regions = regions + beta * scene.masked_features(proposals, (), settings.discriminative)
+    if beta < 1:
+        regions = regions + (1 - beta) * scene.crop_features(proposals, (), settings)
+    rule = GENERATIVE_RULES[settings.matching.generative_rule]
+    shown = {target: rule(c, proposals.tensor).double().numpy() for target, c in maps.items()}
+    model = scene.model
+    return Evidence(proposals, overlaps, regions, model.similarity.scale, model.text_features, shown,
+                    model.bundle.domain, settings.query), indices
+
+
+def _segmentation(scene: EncodedImage, expression: Expression, asked: Query, found: Answer, evidence: Evidence,
+                  indices: tuple[int, ...], confidence: float | None) -> Segmentation:
+    masks = evidence.proposals.masks
+    generative, discriminative = evidence.shown(asked.targets[0])
+    order = np.argsort(-found.likely, kind="stable").tolist()
+    candidates = tuple(Candidate(indices[i], masks[i], float(found.likely[i]),
+                                 None if generative is None else generative[i], discriminative[i]) for i in order)
+    instances = tuple(Instance(masks[i], float(likely)) for i, likely in found.chosen)
+    ignored = [*_ignored(asked, evidence)]
+    if ignored or evidence.proposals.source != "segmentor":
+        confidence = None  # what it was not fitted on
+    told = [*ignored, *_missing(found, evidence, scene.size)]
+    return Segmentation(scene.image.copy(), expression, "full", candidates, instances, confidence,
+                        " ".join(told) or None, asked)
+
+
+def _ignored(asked: Query, evidence: Evidence) -> Iterable[str]:
+    """A sentence for each word that was not taken into account."""
+    for word in asked.ignored:
+        yield f"{word!r} was not taken into account."
+    targets = [each for outer in asked.targets for each in outer.nested()]
+    for head in dict.fromkeys(target.head for target in targets):
+        if head != THING and not evidence.knows_noun(head):
+            yield f"Low confidence: the model has not learnt the word {head!r}; try --model sd15."
+    for word in dict.fromkeys(each.word for target in targets for each in target.attributes):
+        if word not in SIZES and not evidence.knows_attribute(word):
+            yield f"{word!r} was not taken into account: the model has not learnt it."
+
+
+def _missing(found: Answer, evidence: Evidence, size: tuple[int, int]) -> Iterable[str]:
+    """A sentence for each thing that is not there, or of which fewer are there."""
+    for target, nearest in found.missing:
+        if target.head != THING and not evidence.knows_noun(target.head):
+            continue
+        match = "" if nearest is None else (
+            f": the nearest match is the {evidence.likeliest(nearest)} {_where(evidence.proposals, nearest, size)}")
+        yield f"Nothing here is {_said(target)}{match}."
+    for target in found.fewer:
+        yield f"Fewer than {target.number} of {target.phrase!r} were found."
+
+
+def _said(target: Target) -> str:
+    """A target in words, as far as few words do."""
+    article = "" if target.number != 1 else "an " if target.phrase[0] in "aeiou" else "a "
+    return f"{article}{target.phrase}{' like that' if len(target.conditions) > len(target.attributes) else ''}"
+
+
+def _where(proposals: Proposals, index: int, size: tuple[int, int]) -> str:
+    """Where a proposal lies, in words."""
+    left, top, right, bottom = proposals.boxes[index].tolist()
+    x, y = (left + right) / 2 / size[1], (top + bottom) / 2 / size[0]
+    across = "on the left" if x < 0.4 else "on the right" if x > 0.6 else ""
+    down = "at the top" if y < 0.4 else "at the bottom" if y > 0.6 else ""
+    return across or down or "in the middle"

@@ -1,0 +1,250 @@
+"""From a query to instances: what each target names, judged by what its words say and by how things stand.
+
+Every factor is a soft score in [0, 1]. A target's own words come first, then relations, places, and last what picks one
+of several: an order, or what is closest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from ..core.proposals import Proposals
+from ..language import Attribute, Place, Query, Rank, Relation, Target
+from ..language.query import Order
+from ..settings import QuerySettings
+from .instances import SAME, Overlaps, separate, shapes_of
+from .relations import Shapes, between, distances, nth, order_keys, place, place_keys, related
+
+_PICKS = ("closest to", "farthest from")
+_LEAP = 20.0  # by how much at most the odds of instances rise where more are implied than were seen
+SIZES: dict[str, Order] = {
+    "big": "biggest", "large": "biggest", "huge": "biggest", "giant": "biggest", "small": "smallest",
+    "little": "smallest", "tiny": "smallest", "tall": "tallest", "short": "shortest", "wide": "widest",
+    "long": "widest", "thin": "narrowest", "narrow": "narrowest"}
+"""Attributes that compare a thing with others of its kind."""
+
+
+class Witness(Protocol):
+    """What the models say of words, about the proposals of one image."""
+
+    @property
+    def proposals(self) -> Proposals: ...
+    @property
+    def overlaps(self) -> Overlaps: ...
+
+    def named(self, target: Target) -> np.ndarray:
+        """How likely each proposal is a whole thing that the target's noun names, float64 [N]."""
+        ...
+
+    def described(self, target: Target, word: str) -> np.ndarray | None:
+        """How likely each is what the attribute `word` says, given that it is what the noun names, float64 [N]; None
+        for a word that the models do not know."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A target in an image: its instances, as `indices` among the proposals and as `shapes`; how likely each is one of
+    those meant, `likely` float64 [K]; and `present`, how likely what the target asks for is there at all."""
+
+    target: Target
+    indices: list[int]
+    shapes: Shapes
+    likely: np.ndarray
+    present: float
+
+    def chosen(self, each_threshold: float) -> list[int]:
+        """Which are meant, as positions in `indices`, most likely first: as many as the target says, or all that are
+        likely enough, at least one."""
+        order: list[int] = np.argsort(-self.likely, kind="stable").tolist()
+        if self.target.number != "all":
+            return order[: self.target.number]
+        return [k for k in order if self.likely[k] > each_threshold] or order[:1]
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a query asks for in an image: `chosen` proposals with how likely each is meant, most likely first; `likely`
+    that of every proposal, float64 [N]; `present`, the least likely of the targets to be there; which were `missing`,
+    each with the proposal that comes nearest to it, if any; and `fewer`, targets of which fewer were found than asked
+    for."""
+
+    chosen: tuple[tuple[int, float], ...]
+    likely: np.ndarray
+    present: float
+    missing: tuple[tuple[Target, int | None], ...]
+    fewer: tuple[Target, ...]
+
+
+def answer(query: Query, witness: Witness, settings: QuerySettings) -> Answer:
+    """One, several or nothing."""
+    likely = np.zeros(len(witness.proposals.masks))
+    chosen: dict[int, float] = {}
+    missing: list[tuple[Target, int | None]] = []
+    fewer: list[Target] = []
+    present = 1.0
+    for target in query.targets:
+        judged = judge(_reduced(target, settings), witness)
+        np.maximum.at(likely, judged.indices, judged.likely)
+        present = min(present, judged.present)
+        if not judged.indices or (judged.present < settings.threshold and settings.targets == "any"):
+            missing.append((target, judged.indices[int(judged.likely.argmax())] if judged.indices else None))
+            continue
+        found = judged.chosen(settings.each_threshold)
+        if isinstance(target.number, int) and len(found) < target.number:
+            fewer.append(target)
+        for k in found:
+            index = judged.indices[k]
+            chosen[index] = max(chosen.get(index, 0.0), float(judged.likely[k]))
+    ordered = sorted(chosen.items(), key=lambda each: -each[1])
+    if settings.targets == "one":
+        ordered = ordered[:1] or [(int(likely.argmax()), float(likely.max()))]
+    return Answer(tuple(ordered), likely, present, tuple(missing), tuple(fewer))
+
+
+def _reduced(target: Target, settings: QuerySettings) -> Target:
+    """The target as far as the settings read it."""
+    if settings.reading == "relations":
+        return target
+    number = target.number if settings.reading == "instances" else 1
+    return replace(target, number=number, conditions=target.attributes)
+
+
+def judge(target: Target, witness: Witness) -> Judged:
+    """The instances of a target."""
+    named = witness.named(target)
+    indices = separate(named, witness.overlaps)
+    shapes = shapes_of(indices, witness.proposals)
+    p, present = expecting(named[indices].astype(float), _least(target)), 1.0
+    ranks = [each for each in target.conditions if isinstance(each, Rank)]
+    for each in target.attributes:
+        says = None if each.word in SIZES else witness.described(target, each.word)
+        if each.word in SIZES:
+            ranks.append(Rank(SIZES[each.word], 1, each.negated))
+        elif says is not None:
+            p = p * (1 - says[indices] if each.negated else says[indices])
+    picks = [each for each in target.relations if each.kind in _PICKS]
+    for relation in target.relations:
+        if relation not in picks:
+            p, there = _relate(relation, p, indices, shapes, witness)
+            present *= there
+    best = p.max(initial=0.0)
+    places = [each for each in target.conditions if isinstance(each, Place)]
+    one = target.number == 1
+    if places:
+        p = p * _placed(places, p, shapes, one and not ranks and not picks)
+    for relation in picks:
+        others = [judge(other, witness) for other in relation.to]
+        present *= min(other.present for other in others)
+        sign = 1 if (relation.kind == "closest to") != relation.negated else -1
+        p = p * _picked(p, sign * _distance(shapes, others[0]), 1, 0.02, target)
+    for rank in ranks:
+        keys, width = order_keys(rank.order, shapes)
+        says = _picked(p, keys, rank.number, width, target)
+        p = p * (1 - says if rank.negated else says)
+    if one and (ranks or picks):
+        present *= min(1.0, float(p.sum()))  # exactly one of them is that
+    else:
+        present *= best if places and one else p.max(initial=0.0)
+    return Judged(target, indices, shapes, p, float(present))
+
+
+# How many
+
+def _least(target: Target) -> int:
+    """How many instances of its noun a target implies: "the third cup" at least three, "the bigger one" two."""
+    least = 2 if target.number == "all" else target.number
+    for each in target.conditions:
+        if isinstance(each, Rank):
+            least = max(least, each.number, 2 if each.order.endswith("est") else 1)
+    return least
+
+
+def expecting(p: np.ndarray, least: int) -> np.ndarray:
+    """The chances p of instances, given that at least `least` of them are real: their odds raised alike, within bounds,
+    until they add up to that."""
+    if least <= 1 or not len(p):
+        return p
+    odds = p / (1 - p).clip(1e-9)
+    for factor in np.geomspace(1, _LEAP, 24):
+        raised: np.ndarray = odds * factor / (1 + odds * factor)
+        if raised.sum() >= least:
+            break
+    return raised
+
+
+# Which, and where
+
+def _picked(p: np.ndarray, keys: np.ndarray, number: int, width: float, target: Target) -> np.ndarray:
+    """How likely each is the one of an order, or among the first of it where several are meant."""
+    several = 1 if target.number == "all" else target.number
+    return np.asarray(np.sum([nth(p, keys, n, width) for n in range(number, number + several)], 0))
+
+
+def _placed(places: list[Place], p: np.ndarray, shapes: Shapes, one: bool) -> np.ndarray:
+    """How much each lies where the target is said to be: by itself, and, where one is meant, as the nearest there."""
+    alone = np.prod([1 - place(each.side, shapes) if each.negated else place(each.side, shapes) for each in places], 0)
+    if not one:
+        return np.asarray(alone)
+    keys = np.sum([(-1 if each.negated else 1) * place_keys(each.side, shapes, p) for each in places], 0)
+    return np.asarray(nth(p, keys, 1, 0.03) * (0.4 + 0.6 * alone))
+
+
+# Relations
+
+def _weights(judged: Judged) -> np.ndarray:
+    """How likely each instance is the one, or one of those, that a relation is to."""
+    if judged.target.number == 1:
+        return np.asarray(judged.likely / max(float(judged.likely.sum()), 1e-9))
+    return judged.likely
+
+
+def _relate(relation: Relation, p: np.ndarray, indices: list[int], shapes: Shapes,
+            witness: Witness) -> tuple[np.ndarray, float]:
+    """(p times how much each instance stands in the relation, how likely what it stands to is there)."""
+    others = [judge(other, witness) for other in relation.to]
+    if relation.kind == "is":
+        return p * (1 - _is(others[0], indices, witness)), 1.0
+    if relation.kind == "between":
+        says = _between(others, indices, shapes, witness)
+    else:
+        pairs = related(relation.kind, shapes, others[0].shapes) * _apart(indices, others[0], witness)
+        weights = _weights(others[0])
+        says = pairs @ weights if others[0].target.number == 1 else 1 - np.prod(1 - pairs * weights, 1)
+    there = min(other.present for other in others)
+    return (p * (1 - says), 1.0) if relation.negated else (p * says, there)
+
+
+def _between(others: list[Judged], indices: list[int], shapes: Shapes, witness: Witness) -> np.ndarray:
+    """How much each instance lies between two others, or between two of several."""
+    first, second = others[0], others[-1]
+    pairs = between(shapes, first.shapes, second.shapes)
+    pairs = pairs * _apart(indices, first, witness)[:, :, None] * _apart(indices, second, witness)[:, None]
+    weights = _weights(first)[:, None] * _weights(second)[None]
+    if len(others) == 1:
+        return np.asarray((pairs * weights).max((1, 2), initial=0.0))
+    return np.asarray((pairs * weights).sum((1, 2)) / max(float(weights.sum()), 1e-9))
+
+
+def _apart(indices: list[int], other: Judged, witness: Witness) -> np.ndarray:
+    """0 where an instance [K] and one of another target [J] are the same thing, else 1."""
+    return np.asarray(witness.overlaps.iou[np.ix_(indices, other.indices)] <= SAME, float)
+
+
+def _is(other: Judged, indices: list[int], witness: Witness) -> np.ndarray:
+    """How likely each instance is one of those that another target names."""
+    chosen = list(range(len(other.indices))) if other.target.number == "all" else other.chosen(0.0)
+    same = witness.overlaps.iou[np.ix_(indices, [other.indices[k] for k in chosen])] > SAME
+    return np.asarray((same * other.likely[chosen]).max(1, initial=0.0))
+
+
+def _distance(shapes: Shapes, other: Judged) -> np.ndarray:
+    """How far each instance is from what is named; float64 [K]."""
+    weights = _weights(other)
+    return np.asarray(distances(shapes, other.shapes) @ weights / max(float(weights.sum()), 1e-9))
+
+
+__all__ = ["SIZES", "Answer", "Attribute", "Judged", "Witness", "answer", "expecting", "judge"]

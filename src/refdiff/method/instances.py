@@ -1,0 +1,49 @@
+"""Instances: from how likely each proposal is what a phrase says to things that do not overlap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core.proposals import Proposals
+from .relations import Shapes
+
+SAME, COVERED = 0.5, 0.7
+"""Two proposals are one thing from this IoU on, or where the larger covers this share of the smaller."""
+FLOOR = 0.02  # what is less likely changes no answer
+_SIDE = 512  # px of the longer side at which masks are compared
+MOST = 24  # instances of one phrase
+
+
+@dataclass(frozen=True, eq=False)
+class Overlaps:
+    """Of every two of N proposals: `iou`, and `cover`, the share of the smaller that the other covers; float32
+    [N, N]."""
+
+    iou: np.ndarray
+    cover: np.ndarray
+
+    @classmethod
+    def of(cls, proposals: Proposals) -> Overlaps:
+        step = -(-max(proposals.masks.shape[1:]) // _SIDE)
+        flat = proposals.masks[:, ::step, ::step].reshape(len(proposals.masks), -1).astype(np.float32)
+        shared, areas = flat @ flat.T, flat.sum(1).clip(1)
+        return cls(shared / (areas[:, None] + areas[None] - shared), shared / np.minimum(areas[:, None], areas[None]))
+
+
+def separate(likely: np.ndarray, overlaps: Overlaps, floor: float = FLOOR) -> list[int]:
+    """The indices, most likely first, of proposals that are no part or copy of a likelier one; `likely` float64 [N]."""
+    kept: list[int] = []
+    alive = likely >= floor
+    for i in np.argsort(-likely, kind="stable").tolist():
+        if alive[i] and len(kept) < MOST:
+            kept.append(i)
+            alive &= (overlaps.iou[i] <= SAME) & (overlaps.cover[i] <= COVERED)
+    return kept
+
+
+def shapes_of(indices: list[int], proposals: Proposals) -> Shapes:
+    """The places and sizes of some proposals."""
+    height, width = proposals.masks.shape[1:]
+    return Shapes.of(proposals.boxes[indices].astype(float), proposals.areas[indices].astype(float), (height, width))

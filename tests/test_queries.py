@@ -1,0 +1,211 @@
+"""What expressions ask for: single ones, whole corpora, and whatever text there may be."""
+
+import runpy
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import ROOT, SHARED
+from refdiff.errors import InputError
+from refdiff.language import Query, queries, query
+from refdiff.language.expression import MAX_CHARACTERS
+from refdiff.language.reader import MAX_DEPTH
+from refdiff.language.words import IDEAS
+
+CORPORA = ROOT / "benchmarks" / "queries"
+STYLE = SHARED / "expressions" / "refcoco_style.txt"
+
+LINES = """
+the mug left of the laptop = one mug, left of (one laptop)
+second donut from the right = one donut, #2 from right
+the biggest red balloon = one balloon, red, biggest
+two cats under the table = 2 cat, below (one table)
+red shirt right = one shirt, red, at right
+black suitcase in middle = one suitcase, black, at middle
+the cup between the dog and the cat = one cup, between (one dog) and (one cat)
+all fish except the yellow ones = all fish, not (all fish, yellow)
+the apple that isn't on the plate = one apple, not on (one plate)
+person behind the man in a hat = one person, behind (one man, with (one hat))
+the middle one = one thing, at middle
+the dogs and the second cat from left = all dog + one cat, #2 from left
+
+where is the dog? = one dog
+could you segment the truck for me please = one truck
+who is holding the ball = one person, with (one ball)
+which one of the cats is black? = one cat, black
+what color is the dog on the left = one dog, at left
+what kind of dog is this = one dog
+what is the thing on the left = one thing, at left
+mask the girl with the mask = one girl, with (one mask)
+show me the camera = one camera
+it = one thing
+
+teh cat = one cat
+the GREY cat!!! = one cat, grey
+man w/ hat = one man, with (one hat)
+lady w/o hat = one lady, not with (one hat)
+red+blue = one thing, blue, red
+the upper-left cup = one cup, at left, at top
+bottom-right corner dog = one dog, at bottom, at right
+the second-largest dog = one dog, #2 biggest
+cat - left = one cat, at left
+the man in a t-shirt = one man, with (one t-shirt)
+player #12 = one player number 12
+
+the 2 cats = 2 cat
+cats (both) = 2 cat
+a dozen eggs = 12 egg
+some of the birds = all bird
+a pair of scissors = one pair of scissors
+a pair of dogs = 2 dog
+one of the two red cups on the left = one cup, red, at left
+one red cup = one cup, red
+everybody in red = all person, red
+anything red = all thing, red
+two kinds of fruit = 2 fruit
+slices of pizza = all slice of pizza
+wine glasses = all wine glass
+man in blue jeans = one man, with (one jeans, blue)
+children = all child
+the tabby one = one thing, tabby
+firefighter = one firefighter
+jumping donut = one donut, jumping
+the orange orange = one orange, orange
+the plastic bottle = one bottle, plastic
+a white line = one line, white
+laptop screen = one laptop screen
+row of chairs = one row of chairs
+top row of windows = all window, at top
+middle row = one thing, at middle
+
+the person to the very left = one person, #1 from left
+person all the way on the right = one person, #1 from right
+dog on right next to tree = one dog, at right, next to (one tree)
+the dog on the right of the picture = one dog, at right
+top half of the sandwich = one sandwich, at top
+middle of the three dogs = one dog, at middle
+the left of the two cars = one car, at left
+the middle cat of the three = one cat, at middle
+the dog in the middle of the cats = one dog, between (all cat)
+tv in the corner of the room = one tv, in (one room)
+cat at the left end of the couch = one cat, left of (one couch)
+the dog in between = one dog, at middle
+the one behind = one thing, at back
+the book on the top shelf = one book, on (one shelf, at top)
+second dog from the left in the back row = one dog, #2 from left, at back
+zebra, second from the right = one zebra, #2 from right
+top row, third from left = one thing, at top, #3 from left
+2nd to the left = one thing, #2 from left
+last one on the right = one thing, #1 from right
+the last cup from the left = one cup, #1 from right
+2nd to last car = one car, #2 from right
+the first, second and fourth car = one car, #1 from left + one car, #2 from left + one car, #4 from left
+leftmost and rightmost dogs = one dog, #1 from left + one dog, #1 from right
+the taller of the two men = one man, tallest
+
+closest cup to the laptop = one cup, closest to (one laptop)
+the dog closest to us = one dog, #1 from front
+the cup nearest the left edge = one cup, #1 from left
+the one farthest from the center = one thing, not at middle
+farthest from the left = one thing, #1 from right
+cup closest to the front of the car = one cup, closest to (one car)
+man with the hat closest to the tree = one man, with (one hat), closest to (one tree)
+the cat outside the box = one cat, not in (one box)
+person at the table = one person, next to (one table)
+girl in pink shirt and jeans = one girl, with (one jeans), with (one shirt, pink)
+man in dark blue and white = one man, blue, dark, white
+the kid in the red and blue jacket = one kid, with (one jacket, blue, red)
+woman in a white top = one woman, with (one top, white)
+lady with her back to us = one lady, with (one back)
+guy white shirt = one guy, with (one shirt, white)
+red shirt guy = one guy, with (one shirt, red)
+man in blue shirt with glasses on the left = one man, at left, with (one glasses), with (one shirt, blue)
+the girl with a flower in her hair = one girl, with (one flower, in (one hair))
+the girl with a hat who is smiling = one girl, smiling, with (one hat)
+the cup whose handle is broken = one cup, with (one handle, broken)
+the boy throwing the ball = one boy, throwing, with (one ball)
+man bending over = one man, bending
+the plate with no food on it = one plate, not with (one food)
+the man's left hand = one hand, at left, of (one man)
+the cat on the black and white rug = one cat, on (one rug, black, white)
+the person who is a doctor = one person, doctor
+the car between the red and the blue car = one car, between (one car, red) and (one car, blue)
+
+dogs that aren't brown or black = all dog, not black, not brown
+the cat and not the dog = one cat, not (one dog)
+the car but not the truck = one car, not (one truck)
+not the dog but the cat = one cat
+the big but not red car = one car, big, not red
+any animal but the cat = all animal, not (one cat)
+all but the smallest of the cups = all thing, not (one cup, smallest)
+all zebras except for the smallest = all zebra, not (one zebra, smallest)
+the cups except the red one and the blue one = all cup, not (one cup, blue), not (one cup, red)
+the cat in the box except the black one = all cat, in (one box), not (one cat, black)
+dog near the tree but not the one on the left = one dog, next to (one tree), not (one dog, at left)
+dog not next to the man or the woman = one dog, not next to (one man), not next to (one woman)
+the man with the hat not on the left = one man, not at left, with (one hat)
+the man with a dog that is not on the left = one man, not at left, with (one dog)
+not without a hat = one thing, with (one hat)
+cats and dogs = all cat + all dog
+the black cat and the white one = one cat, black + one cat, white
+left dog and right cat = one dog, at left + one cat, at right
+the clown and the balloon above him = one clown + one balloon, above (one clown)
+""".strip().splitlines()
+
+IGNORED = """
+the cat through the fence = one cat = through
+the dog facing left = one dog = facing left
+the other dog = one dog = other
+the umbrella the lady is holding = one umbrella = lady
+the bench that the man is sitting on = one bench = man
+the man on the bench two people = one man, on (one bench) = people
+a horse and rider galloping, fence = one horse + one rider, galloping + one fence =
+the lamp that is on = one lamp = on
+everyone but him = all person = but
+a person holding nothing = one person = nothing holding
+the cat not = one cat = not
+""".strip().splitlines()
+
+
+def alike(one: str, other: str) -> bool:
+    tidy = runpy.run_path(str(ROOT / "benchmarks" / "queries.py"))["tidy"]
+    return bool(tidy(one) == tidy(other))
+
+
+def said(text: object) -> Query | None:
+    """The query of a text, or None where it is refused; whatever it is, it can be printed and compared."""
+    try:
+        found = query(text)
+    except InputError:
+        return None
+    assert str(found) and hash(found) == hash(query(text))
+    assert all(target.phrase for each in found.targets for target in each.nested())
+    assert max(depth(each) for each in found.targets) <= MAX_DEPTH + 1
+    return found
+
+
+def depth(target) -> int:
+    return 1 + max((depth(other) for relation in target.relations for other in relation.to), default=0)
+
+
+@pytest.mark.parametrize("line", filter(None, LINES))
+def test_an_expression_is_read(line):
+    text, wanted = line.split(" = ")
+    assert alike(str(query(text)), wanted)
+    assert query(text).ignored == ()
+
+
+@pytest.mark.parametrize("line", IGNORED)
+def test_words_that_are_not_understood_are_named(line):
+    text, wanted, ignored = (part.strip() for part in line.split(" ="))
+    assert alike(str(query(text)), wanted)
+    assert " ".join(query(text).ignored) == ignored
+
+
+@pytest.mark.skipif(not CORPORA.is_dir(), reason="the corpora (benchmarks/queries) are not here")
+@pytest.mark.parametrize(("corpus", "share"), [("working", 0.97), ("reporting", 0.95)])
+def test_the_corpora_are_read(corpus, share):
+    lines = [line.split("\t") for line in (CORPORA / f"{corpus}.tsv").read_text("utf-8").splitlines()]
+    assert sum(alike(str(query(text)), wanted) for _, text, wanted in lines) >= share * len(lines)
