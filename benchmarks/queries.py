@@ -32,31 +32,43 @@ def _sorted(target: str) -> str:
     return ", ".join([head, *sorted(conditions)]).replace(",,", ", ")
 
 
+def show_ignored(path: Path, every: bool) -> None:
+    """The share of a file's expressions with a word that is not understood, after every query if asked."""
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    missed = sum(bool(query(line).ignored) for line in lines)
+    for line in lines if every else []:
+        print(f"{line:45s} {query(line)}  {' '.join(query(line).ignored)}")
+    print(f"a word is not understood in {missed} of {len(lines)} expressions ({missed / len(lines):.1%})")
+
+
+def compare(path: Path, wrong: bool) -> None:
+    """How many of a corpus's lines are read as they say, by kind; what is not is shown if asked."""
+    right: Counter[str] = Counter()
+    total: Counter[str] = Counter()
+    for line in path.read_text(encoding="utf-8").splitlines():
+        kind, text, wanted = line.split("\t")
+        found = query(text)
+        good = tidy(str(found)) == tidy(wanted)
+        total[kind] += 1
+        right[kind] += good
+        if wrong and not good:
+            print(f"{kind}: {text}\n    wanted {wanted}\n    found  {found}   {found.ignored or ''}")
+    for kind in total:
+        print(f"{kind:12s} {right[kind]:3d} of {total[kind]:3d}")
+    share = right.total() / total.total()
+    print(f"{'all':12s} {right.total():3d} of {total.total():3d} ({share:.1%})")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", help="working, reporting or a file of expressions")
     parser.add_argument("--wrong", action="store_true", help="show what is read wrongly")
     options = parser.parse_args()
-    path = HERE / f"{options.corpus}.tsv"
-    if not path.exists():
-        lines = [line.strip() for line in Path(options.corpus).read_text().splitlines() if line.strip()]
-        missed = [line for line in lines if query(line).ignored]
-        for line in lines if options.wrong else []:
-            print(f"{line:45s} {query(line)}  {' '.join(query(line).ignored)}")
-        print(f"a word is not understood in {len(missed)} of {len(lines)} expressions ({len(missed) / len(lines):.1%})")
-        return
-    right, every = Counter(), Counter()
-    for line in path.read_text().splitlines():
-        kind, text, wanted = line.split("\t")
-        found = str(query(text))
-        good = tidy(found) == tidy(wanted)
-        every[kind] += 1
-        right[kind] += good
-        if options.wrong and not good:
-            print(f"{kind}: {text}\n    wanted {wanted}\n    found  {found}   {query(text).ignored or ''}")
-    for kind in every:
-        print(f"{kind:12s} {right[kind]:3d} of {every[kind]:3d}")
-    print(f"{'all':12s} {sum(right.values()):3d} of {sum(every.values()):3d} ({sum(right.values()) / sum(every.values()):.1%})")
+    corpus = HERE / f"{options.corpus}.tsv"
+    if corpus.exists():
+        compare(corpus, options.wrong)
+    else:
+        show_ignored(Path(options.corpus), options.wrong)
 
 
 if __name__ == "__main__":

@@ -127,6 +127,20 @@ def test_a_fault_is_named_and_the_rest_measured(tmp_path, change, reason):
     assert dataset.fingerprint() and sum(len(group) for group in dataset.images()) == 3
 
 
+def test_a_split_of_ones_own_data_is_the_lines_that_name_it(tmp_path):
+    path = tmp_path / "own.jsonl"
+    rows = [{"image": "a.png", "expression": f"thing {i}", "segmentation": SQUARE} for i in range(3)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    assert len(open_dataset(path).references) == 3
+    with pytest.raises(InputError, match="has no splits"):
+        open_dataset(path, "test")
+    rows = [row | {"split": split} for row, split in zip(rows, ("val", "test", None), strict=True)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    assert [[each.id for each in open_dataset(path, split).references] for split in ("val", "test")] == [[1], [2]]
+    with pytest.raises(InputError, match="no split train; it has val, test"):
+        open_dataset(path, "train")
+
+
 def write_refer(folder, refs, images=None, annotations=None, kind="json", name="refs(unc)"):
     folder.mkdir(exist_ok=True)
     images = images or [{"id": 1, "file_name": "s.png", "height": 20, "width": 30}]

@@ -201,18 +201,18 @@ class QuerySettings(_Group):
     targets: 'one' (the best proposal, always) or 'any' (one, several or nothing).
     threshold: how likely what is asked for must be there at all; 0 always answers.
     each_threshold: how likely each thing must be meant where all are.
-    bias, text_weight, map_weight, part_weight: of the log-odds that a proposal is what a noun says: s^D against other
-        nouns, s^G, and the number of proposals that it is a part of or holds.
+    evidence_bias, evidence_text, evidence_map, evidence_parts: of the log-odds that a proposal is what a noun says:
+        s^D against other nouns, s^G, and the number of proposals that it is a part of or holds.
     """
 
     reading: Literal["root", "query", "instances", "relations"] = "relations"
     targets: Literal["one", "any"] = "any"
     threshold: float = _ranged(0.1, 0, 1)
     each_threshold: float = _ranged(0.5, 0, 1)
-    bias: float = _ranged(0.3, -100, 100)
-    text_weight: float = _ranged(0.88, 0, 100)
-    map_weight: float = _ranged(15.5, 0, 1000)
-    part_weight: float = _ranged(0.18, 0, 100)
+    evidence_bias: float = _ranged(0.3, -100, 100)
+    evidence_text: float = _ranged(0.88, 0, 100)
+    evidence_map: float = _ranged(15.5, 0, 1000)
+    evidence_parts: float = _ranged(0.18, 0, 100)
 
 
 @dataclass(frozen=True)

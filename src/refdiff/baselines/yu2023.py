@@ -129,7 +129,7 @@ def sentence_features(model: ClipSimilarity, expressions: list[Expression]) -> t
 
 
 def _column(values: tuple[float, ...]) -> torch.Tensor:
-    return torch.tensor(values)[:, None, None]
+    return torch.tensor(values, dtype=torch.float32)[:, None, None]
 
 
 def _on_grid(masks: torch.Tensor, rows: int, columns: int, mode: str) -> torch.Tensor:

@@ -34,7 +34,7 @@ def open_dataset(path: str | Path, split: str = "val", split_by: str | None = No
         is_file = is_folder = False
     if is_file:
         one_target = is_refcoco_m(path)
-        references = list(load_refcoco_m(path, images) if one_target else load_own(path, images))
+        references = list(load_refcoco_m(path, images) if one_target else load_own(path, images, split))
         return grouped(name or path.stem, split, references, where, one_target)
     if not is_folder:
         raise InputError(f"There is no dataset {label}; check the path.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, Union
+from typing import Literal
 
 Side = Literal["left", "right", "top", "bottom", "middle", "front", "back", "corner", "edge"]
 Order = Literal["left", "right", "top", "bottom", "front", "back",
@@ -65,7 +65,7 @@ class Relation:
         return f"{'not ' * self.negated}{kind}{' and '.join(f'({target})' for target in self.to)}"
 
 
-Condition = Union[Attribute, Place, Rank, Relation]
+Condition = Attribute | Place | Rank | Relation
 _CLASSES: tuple[type, ...] = (Attribute, Place, Rank, Relation)
 
 

@@ -1,147 +1,295 @@
-"""The words for each idea that a `Query` knows. One table an idea, so that a word is added in one place."""
+"""The words for each idea that a `Query` knows: one table an idea, so that a word is added in one place.
+
+In the tables of phrases a space parts two phrases and an underscore two words: "next_to beside" is "next to" and
+"beside". A phrase belongs to the first table that `_table` adds it from.
+"""
 
 from __future__ import annotations
 
-from .query import Kind, Order, Side
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from .query import THING, Kind, Order, Side
+
+Idea = Literal["", "word", "side", "extreme", "part", "picture", "viewer", "ordinal", "superlative", "comparative",
+               "than", "distance", "relation", "unrelated", "of", "possessive", "at", "from", "unknown", "heading",
+               "number", "determiner", "one", "someone", "everything", "pronoun", "and", "but", "except", "not",
+               "that", "be", "request", "fill", "ignored"]
+"""What an item of an expression can be: "" is the end, "word" a word that stands in no table."""
+
+# Before words are looked up
+
+SPELLINGS = (
+    (r"[’‘´`]", "'"),
+    (r"[“”]", '"'),
+    (r"\bw/o\b", "without "),
+    (r"\bw/", "with "),
+    (r"\bnon-", "non "),
+    (r"#\s*(?=\d)", "number "),
+    (r"(?<=\w)[+&](?=\w)", " and "),
+    (r"(?<=\w)/(?=\w)", " / "),
+    (r"\s-+\s|[–—]", " , "),
+)
+"""Signs as words and as the plain signs that the tagger knows, by regular expression."""
+TYPOS = {
+    "teh": "the", "hte": "the", "thier": "their", "rigth": "right", "rihgt": "right", "righ": "right", "lefft": "left",
+    "letf": "left", "botom": "bottom", "buttom": "bottom", "bottem": "bottom", "midle": "middle", "middel": "middle",
+    "secnd": "second", "thrid": "third", "furtherest": "furthest", "fartherest": "farthest", "behing": "behind",
+    "infront": "in front", "nextto": "next to", "inbetween": "in between", "ontop": "on top", "forground": "foreground",
+    "backround": "background", "yello": "yellow", "wearign": "wearing", "holidng": "holding", "beetween": "between",
+}
+COMPOUNDS = frozenset(
+    "hot_dog fire_hydrant stop_sign remote_control french_fry french_fries polar_bear potted_plant cell_phone "
+    "mobile_phone tank_top crop_top ice_cream black_board white_board high_chair parking_meter parking_lot "
+    "swimming_pool cutting_board washing_machine teddy_bear wine_glass wine_glasses beer_glasses "
+    "water_glasses dining_table dining_room frying_pan shopping_cart shopping_bag sleeping_bag".split())
+"""Nouns of two words that a tagger may read otherwise; an "s" of the plural may follow."""
+
+# Where: sides, the end of a side, and what has sides
 
 _SIDES: dict[Side, str] = {
-    "left": "left lefthand left-hand lefty west", "right": "right righthand right-hand east",
-    "top": "top upper uppermost up", "bottom": "bottom lower down",
-    "middle": "middle center centre central mid center-most", "front": "front foreground forefront",
-    "back": "back background rear", "corner": "corner", "edge": "edge border",
+    "left": "left lefthand left-hand west",
+    "right": "right righthand right-hand east",
+    "top": "top upper higher",
+    "bottom": "bottom lower",
+    "middle": "middle center centre central mid center-most very_middle very_center very_centre dead_center",
+    "front": "front foreground forefront the_near",
+    "back": "back background rear far_side far_end",
+    "corner": "corner hand_corner",
+    "edge": "edge border",
 }
-_EXTREMES: dict[str, str] = {
-    "left": "leftmost left-most left_most far_left farthest_left furthest_left furthermost_left extreme_left "
-            "all_the_way_left",
-    "right": "rightmost right-most right_most far_right farthest_right furthest_right furthermost_right extreme_right "
-             "all_the_way_right",
-    "top": "topmost top-most top_most highest uppermost very_top far_top highest_up",
-    "bottom": "bottommost bottom-most bottom_most lowest lowermost very_bottom far_bottom lowest_down",
-    "front": "front-most frontmost front_most foremost very_front",
-    "back": "back-most backmost back_most far_back very_back hindmost rearmost",
+_MOST = ("{0}most {0}-most {0}_most most_{0} most_to_the_{0} far_{0} farthest_{0} furthest_{0} furthermost_{0} "
+         "extreme_{0} very_{0} all_the_way_{0} all_the_way_to_{0} all_the_way_to_the_{0} all_the_way_on_the_{0} "
+         "all_the_way_at_the_{0} all_the_way_in_the_{0}")
+_EXTREMES: dict[Order, str] = {
+    "left": _MOST.format("left"),
+    "right": _MOST.format("right"),
+    "top": f"{_MOST.format('top')} highest uppermost highest_up",
+    "bottom": f"{_MOST.format('bottom')} lowest lowermost lowest_down",
+    "front": f"{_MOST.format('front')} foremost",
+    "back": f"{_MOST.format('back')} hindmost rearmost",
 }
+_PARTS = "side half part area section quadrant portion row column line end spot position region hand_side"
+_PICTURE = "picture image photo photograph pic scene frame screen shot view whole_picture drawing"
+_VIEWER = "camera viewer us me you lens photographer"
+CORNERS = ("corner", "edge")
+"""Sides that say no more beside another: "top left corner"."""
+SIDES_HAD = ("top", "back")
+"""Sides that may be what someone has: "with her back to us", "wearing a top"."""
+LINES = frozenset("row column line".split())
+"""Parts in which things are counted along, and which are none of the things counted."""
+PLACES_AND_THINGS = frozenset("column line spot end top screen frame picture drawing camera lens photographer".split())
+"""Words of place that are things where nothing else is: "a white line", "the camera"."""
+
+# Which one of several
+
+_ORDINALS: dict[int, str] = {
+    1: "first 1st", 2: "second 2nd", 3: "third 3rd", 4: "fourth 4th", 5: "fifth 5th", 6: "sixth 6th", 7: "seventh 7th",
+    8: "eighth 8th", 9: "ninth 9th", 10: "tenth 10th", -1: "last final",
+    -2: "second_to_last 2nd_to_last next_to_last second_last 2nd_last penultimate",
+    -3: "third_to_last 3rd_to_last third_last 3rd_last",
+}
+"""Numbers from the last are negative."""
 _SUPERLATIVES: dict[Order, str] = {
-    "biggest": "biggest largest greatest hugest bulkiest most_big", "smallest": "smallest littlest tiniest least_big",
-    "tallest": "tallest longest_upright", "shortest": "shortest", "widest": "widest broadest fattest longest",
+    "biggest": "biggest largest greatest hugest bulkiest",
+    "smallest": "smallest littlest tiniest",
+    "tallest": "tallest",
+    "shortest": "shortest",
+    "widest": "widest broadest fattest longest",
     "narrowest": "narrowest thinnest skinniest slimmest",
 }
 _COMPARATIVES: dict[Order, str] = {
-    "biggest": "bigger larger greater", "smallest": "smaller littler tinier", "tallest": "taller",
-    "shortest": "shorter", "widest": "wider broader fatter longer", "narrowest": "narrower thinner slimmer skinnier",
+    "biggest": "bigger larger greater",
+    "smallest": "smaller littler tinier",
+    "tallest": "taller",
+    "shortest": "shorter",
+    "widest": "wider broader fatter longer",
+    "narrowest": "narrower thinner slimmer skinnier",
 }
-COMPARED: dict[str, Kind] = {
+COUNTED_FROM: dict[Side, Order] = {"left": "left", "right": "right", "top": "top", "bottom": "bottom", "front": "front",
+                                   "back": "back"}
+"""The sides that things can be counted from."""
+OPPOSITE: dict[Order, Order] = {
+    "left": "right", "right": "left", "top": "bottom", "bottom": "top", "front": "back", "back": "front",
+    "biggest": "smallest", "smallest": "biggest", "tallest": "shortest", "shortest": "tallest",
+    "widest": "narrowest", "narrowest": "widest",
+}
+COMPARED: dict[Order, Kind] = {
     "biggest": "bigger than", "smallest": "smaller than", "tallest": "taller than", "shortest": "shorter than",
     "widest": "bigger than", "narrowest": "smaller than",
 }
 """What a comparative with "than" means."""
 
+# How a thing stands to others
+
+_BESIDE = ("{0}_of to_the_{0}_of on_the_{0}_of at_the_{0}_of to_{0}_of on_{0}_of {0}_from {0}_hand_side_of "
+           "on_the_{0}_side_of to_the_{0}_side_of on_the_{0}-hand_side_of on_the_{0}_hand_side_of")
 _RELATIONS: dict[Kind, str] = {
-    "left of": "left_of to_the_left_of on_the_left_of at_the_left_of left_from to_left_of left_hand_side_of "
-               "on_the_left_side_of on_left_of on_the_left-hand_side_of on_the_left_hand_side_of to_the_left_side_of",
-    "right of": "right_of to_the_right_of on_the_right_of at_the_right_of right_from to_right_of right_hand_side_of "
-                "on_the_right_side_of on_right_of on_the_right-hand_side_of on_the_right_hand_side_of "
-                "to_the_right_side_of",
+    "left of": _BESIDE.format("left"),
+    "right of": _BESIDE.format("right"),
     "above": "above over higher_than higher_up_than up_above just_above right_above directly_above",
-    "below": "below under underneath beneath lower_than right_below directly_below right_under directly_under "
-             "just_below just_under lower_down_than",
-    "next to": "next_to beside besides near near_to nearby close_to by alongside adjacent_to right_next_to next "
-               "close_by in_the_vicinity_of by_the_side_of at_the_side_of side_by_side_with right_beside directly_next_to "
-               "right_by not_far_from around",
-    "between": "between in_between in_the_middle_of_the_two betwixt among amongst",
+    "below": "below under underneath beneath lower_than lower_down_than right_below directly_below right_under "
+             "directly_under just_below just_under",
+    "next to": "next_to beside besides near near_to nearby close_to close_by by alongside adjacent_to next around "
+               "right_next_to directly_next_to right_beside right_by by_the_side_of at_the_side_of on_the_side_of "
+               "side_by_side_with not_far_from in_the_vicinity_of",
+    "between": "between in_between betwixt among amongst",
     "behind": "behind in_back_of in_the_back_of at_the_back_of right_behind directly_behind hidden_by",
     "in front of": "in_front_of in_the_front_of right_in_front_of directly_in_front_of before",
-    "on": "on upon on_top_of atop onto riding riding_on on_the_top_of sitting_atop",
+    "on": "on upon on_top_of on_the_top_of atop sitting_atop onto riding riding_on",
     "in": "in inside within into inside_of enclosed_by surrounded_by",
-    "touching": "touching against leaning_on leaning_against attached_to in_contact_with overlapping touches "
-                "that_touches overlapping_with",
-    "with": "with holding wearing has have having carrying holds wears carries containing had_on using bearing",
+    "touching": "touching touches against leaning_on leaning_against attached_to in_contact_with overlapping "
+                "overlapping_with",
+    "with": "with hold holds holding wear wears wearing carry carries carrying containing has have having had_on using "
+            "bearing whose",
 }
-_NEAREST = "closest nearest closest_to nearest_to"
-_FARTHEST = ("farthest furthest farthest_from furthest_from farthest_away furthest_away farthest_away_from "
-             "furthest_away_from most_distant most_distant_from away_from far_from far_away_from")
-_NUMBERS = {
-    "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
-    "both": 2, "couple": 2, "pair": 2, "a_couple_of": 2, "couple_of": 2, "the_couple_of": 2, "both_of": 2,
+_UNRELATED: dict[Kind, str] = {
+    "with": "without lacking missing with_no has_no have_no having_no",
+    "in": "outside outside_of",
 }
-_ALL = "all every each all_of each_of every_one_of any_of"
-_ORDINALS = {
-    "first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9,
-    "tenth": 10, "1st": 1, "2nd": 2, "3rd": 3, "4th": 4, "5th": 5, "6th": 6, "7th": 7, "8th": 8, "9th": 9, "10th": 10,
-    "last": -1, "final": -1, "second_to_last": -2, "second-to-last": -2, "second_last": -2, "next_to_last": -2,
-    "next-to-last": -2, "penultimate": -2, "third_to_last": -3, "third_last": -3, "2nd_to_last": -2, "2nd_last": -2,
+"""Relations in which a thing does not stand."""
+_DISTANCES: dict[Kind, str] = {
+    "closest to": "closest nearest closest_to nearest_to",
+    "farthest from": "farthest furthest farthest_from furthest_from farthest_away furthest_away farthest_away_from "
+                     "furthest_away_from most_distant most_distant_from away_from far_from far_away_from",
 }
-_NOT = "not n't no non never neither cannot nor"
-_EXCEPT = ("except except_for excluding other_than apart_from aside_from but_not besides_from with_the_exception_of "
-           "without_counting minus save_for")
-_WITHOUT = "without lacking missing with_no has_no have_no having_no"
-_AND = "and plus & as_well_as , or along_with together_with and_also also ;"
-_BE = ("that which who whom is are was were be being 's 're it's that's does do did doesn don isn aren wasn looks "
-       "appears seems located placed positioned situated stands stand standing_there lies found shown seen visible "
-       "there_is there_are has_been ca i they he she it dressed clad")
-_DETERMINERS = "the a an this these those my your his her their our its some any"
-_FILL = ("please find show me can could you would like want i am 'm looking_for looking_at see select mark highlight "
-         "point_to point_at point_out point pick pick_out segment mask give us need where what mean i_mean thanks "
-         "thank_you get choose locate identify hello hey ok detect outline one_can_see we just only exactly "
-         "'d 'll let kindly draw tell which_one help look directly actually really here together might may must will "
-         "so then try spot in_it . ? ! : \" ` '' `` ( )")
-_PICTURE = "picture image photo photograph pic scene frame screen shot view whole_picture drawing"
-_PARTS = "side half part area section quadrant portion row column line end spot position hand region"
-_VIEWER = "camera viewer us me you lens photographer"
-_PRONOUNS = "him them himself"
-_ONES = "one ones thing things object objects item items something someone somebody stuff"
-_EVERYTHING = "everything anything all_things everybody everyone anyone anybody whatever"
-_UNKNOWN = "at from along across through facing toward towards outside of like as off beyond past about for upside"
+FROM_VIEWER: dict[Kind, Order] = {"closest to": "front", "farthest from": "back"}
+"""What distances mean where nothing is named that they are from."""
+SIDE_OF: dict[Side, Kind] = {"left": "left of", "right": "right of", "top": "on", "bottom": "below", "back": "behind",
+                             "front": "in front of"}
+"""What a side means before "of" and another thing."""
+PLACE_IN_PICTURE: dict[Kind, tuple[Side, ...]] = {"left of": ("left",), "right of": ("right",), "in": (), "on": ()}
+"""Where a thing is that stands so to the picture."""
+BEFORE_PLACES = frozenset("on in by near within".split())
+"""Relations that are none before a side: "on the left"."""
+SIDE_ALONE: dict[str, Side] = {"between": "middle", "in between": "middle", "behind": "back", "above": "top",
+                               "below": "bottom", "underneath": "bottom"}
+"""Where a thing is, said with a relation that nothing follows: "the one behind"."""
+HANDLING = frozenset("eating drinking reading throwing kicking hitting swinging pushing pulling catching playing "
+                     "feeding petting hugging cutting pouring".split())
+"""What is done to a thing at hand, which the doer is then with."""
+_HEADINGS = "facing looking pointing turned turning heading headed aimed leaning moving walking running flying going"
+"""What has a direction that is no place: "facing left"."""
+_UNKNOWN = ("along across through like as off beyond past about for looking_at staring_at gazing_at watching out_of")
 
-COLOURS = frozenset("red green blue yellow purple pink brown black white gray grey beige tan orange violet golden gold "
-                    "silver turquoise maroon cyan teal navy blonde".split())
+# How many, and what stands for a noun
+
+_NUMBERS: dict[int | Literal["all"], str] = {
+    2: "two both both_of pair couple couple_of a_couple_of", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven",
+    8: "eight", 9: "nine", 10: "ten", 11: "eleven", 12: "twelve dozen",
+    "all": "all all_of every every_single every_one_of each each_of any_of some_of several several_of many many_of few "
+           "a_few a_few_of lots_of a_lot_of multiple various",
+}
+_DETERMINERS = "the a an this these those my your his her their our its some any another either"
+POSSESSIVES = frozenset("my your his her their our its".split())
+_ONES = "one ones thing things object objects item items stuff"
+_SOMEONE = {THING: "something what", "person": "someone somebody who whom"}
+_EVERYTHING = {THING: "everything anything all_things", "person": "everybody everyone anyone anybody"}
+_PRONOUNS = "it he she they him them himself herself itself"
+
+# What joins, leaves out and links
+
+_AND = "and plus & + or , ; as_well_as along_with together_with and_also also"
+_EXCEPT = ("except except_for excluding other_than apart_from aside_from but_not_counting besides_from save_for minus "
+           "with_the_exception_of without_counting")
+_NOT = "not n't nt no non never neither nor cannot rather_than instead_of as_opposed_to"
+_THAT = "that which"
+_BE = ("is are was were be being been has_been 's s 're do does did doesn don ca looks appears "
+       "seems located placed positioned situated stands stand standing_there lies found shown seen visible there_is "
+       "there_are dressed clad i")
+_REQUESTS = "can mark mask point"
+"""Words that fill at the beginning, before what is asked for: "mask the girl" but not "the girl with the mask"."""
+_FILL = ("please find show could would want need give get choose select highlight locate identify detect segment "
+         "outline draw pick tell help look see mean where thanks hello hey hi ok okay am 'm 'd 'll let kindly we "
+         "just only exactly directly actually really might may must will so then try thank_you can_i i_can i_can_see "
+         "you_can_see one_can_see can_be i_mean i_want i_need would_like would_like_to 'd_like looking_for point_to "
+         "point_at point_out pick_out which_one what_color what_colour nothing_but for_me for_us here there "
+         "over_here over_there together in_line in_a_line in_a_row up down out . ? ! : \" '' ' ` `` ( ) [ ] / -")
+_IGNORED = "other same different nobody nothing none"
+
+# Kinds of words
+
+COLOURS = frozenset("red green blue yellow purple pink brown black white gray grey beige tan khaki orange violet "
+                    "golden gold silver turquoise maroon cyan teal navy blonde".split())
 SIZES = frozenset("big small large little tiny huge tall short long wide thin fat giant old young new".split())
-ADJECTIVES = COLOURS | SIZES | frozenset("striped wooden plastic metal leather empty blurry spotted dark light bright round square".split())
+MATERIALS = frozenset("wooden plastic metal leather plaid".split())
+SHADES = frozenset("dark light bright pale deep".split())
+ADJECTIVES = COLOURS | SIZES | SHADES | MATERIALS | frozenset(
+    "striped checkered spotted floral plain colorful colourful empty full open closed broken blurry shiny fluffy "
+    "furry fuzzy hairy dirty clean wet dry round square".split())
+"""What describes, whatever a tagger says."""
+NOUNS_TOO = MATERIALS | frozenset("light square".split())
+"""Adjectives that may be nouns where a tagger says so."""
+DEGREES = frozenset("most least very quite rather too more much almost still".split())
 CLOTHES = frozenset("shirt hat cap coat jacket dress suit tie jeans pants shorts skirt top uniform t-shirt tshirt tee "
                     "sweater hoodie vest glasses sunglasses helmet scarf gown jersey outfit sweatshirt blouse shoe "
                     "boot sock glove apron robe costume bikini swimsuit trouser tank overalls cloth clothing clothes "
                     "tuxedo stripe plaid sandal sneaker beanie hood poncho cape mask".split())
+HAD = CLOTHES | frozenset("beard hair mustache moustache ponytail tattoo backpack purse necklace watch".split())
+"""What one may be with several of: "with a hat and a beard"."""
 MEASURES = frozenset("piece slice pair bowl glass cup bottle plate bunch group box can set stack pile basket bag loaf "
                      "scoop bouquet herd flock jar mug tray pack carton bucket vase pot bit chunk portion stick "
                      "ball roll sheet row".split())
-COMPOUNDS = ("hot dog", "hot dogs", "fire hydrant", "fire hydrants", "stop sign", "stop signs", "remote control",
-             "french fries", "polar bear", "polar bears", "potted plant", "potted plants", "cell phone", "cell phones",
-             "ice cream", "black board", "high chair", "white board")
-"""Nouns of two words that a tagger reads as an adjective and a noun."""
+"""Nouns that make one with the noun after "of"."""
 KINDS = frozenset("kind type sort".split())
+"""Nouns that give way to the noun after "of"."""
 PAIRS = frozenset("scissors glasses jeans pants shorts trousers sunglasses headphones goggles pliers binoculars "
                   "overalls clothes".split())
 """Plural in form, one in meaning."""
+PAIRED = PAIRS | frozenset("shoes socks gloves boots sandals sneakers slippers mittens earrings skis".split())
+"""What a "pair of" is one thing of; a "pair of dogs" is two."""
 ING_NOUNS = frozenset("building ring earring ceiling painting king string wing clothing sting swing spring thing "
-                      "railing icing dressing stuffing bedding pudding sibling duckling".split())
+                      "railing icing dressing stuffing bedding pudding sibling duckling frosting topping "
+                      "filling awning".split())
+WEARERS = frozenset("man woman boy girl guy lady kid child person player dude".split())
+"""Whom one tells by clothes: "red shirt guy"."""
 PEOPLE = {"people": "person", "persons": "person", "men": "man", "women": "woman", "children": "child", "mice": "mouse",
           "geese": "goose", "feet": "foot", "teeth": "tooth", "guys": "guy", "ladies": "lady", "folks": "person",
           "kids": "kid"}
 """Plurals that a tagger often misses."""
 
 
-def _table() -> dict[tuple[str, ...], tuple[str, object]]:
+def _table() -> dict[tuple[str, ...], tuple[Idea, Any]]:
     """Each phrase, as a tuple of words: its idea, and what it says of it. The first idea to claim a phrase keeps it."""
-    table: dict[tuple[str, ...], tuple[str, object]] = {}
+    table: dict[tuple[str, ...], tuple[Idea, Any]] = {}
 
-    def add(phrases: str, idea: str, value: object = None) -> None:
-        for phrase in phrases.split():
-            table.setdefault(tuple(phrase.split("_")), (idea, value))
+    def add(idea: Idea, meanings: Mapping[Any, str] | str) -> None:
+        for meaning, phrases in ({None: meanings} if isinstance(meanings, str) else meanings).items():
+            for phrase in phrases.split():
+                table.setdefault(tuple(phrase.split("_")), (idea, meaning))
 
-    for mapping, idea in ((_EXTREMES, "extreme"), (_SUPERLATIVES, "superlative"), (_COMPARATIVES, "comparative"),
-                          (_RELATIONS, "relation"), (_SIDES, "side")):
-        for value, phrases in mapping.items():
-            add(phrases, idea, value)
-    for numbers, idea in ((_NUMBERS, "number"), (_ORDINALS, "ordinal")):
-        for phrase, number in numbers.items():
-            add(phrase, idea, number)
-    add(_ALL, "number", "all")
-    for phrases, idea in ((_NEAREST, "nearest"), (_FARTHEST, "farthest"), (_NOT, "not"), (_EXCEPT, "except"),
-                          (_WITHOUT, "without"), (_AND, "and"), (_BE, "be"), (_DETERMINERS, "determiner"),
-                          (_FILL, "fill"), (_PICTURE, "picture"), (_PARTS, "part"), (_VIEWER, "viewer"),
-                          (_ONES, "one"), (_PRONOUNS, "pronoun"), (_EVERYTHING, "everything"), ("than", "than"), ("from", "from"), ("of", "of"),
-                          ("but", "but"), ("at to towards toward", "at"), (_UNKNOWN, "unknown"),
-                          ("other another same different", "ignored")):
-        add(phrases, idea)
+    add("extreme", _EXTREMES)
+    add("superlative", _SUPERLATIVES)
+    add("comparative", _COMPARATIVES)
+    add("relation", _RELATIONS)
+    add("unrelated", _UNRELATED)
+    add("distance", _DISTANCES)
+    add("side", _SIDES)
+    add("someone", _SOMEONE)
+    add("everything", _EVERYTHING)
+    add("number", _NUMBERS)
+    add("ordinal", _ORDINALS)
+    add("not", _NOT)
+    add("except", _EXCEPT)
+    add("and", _AND)
+    add("but", "but")
+    add("that", _THAT)
+    add("be", _BE)
+    add("determiner", _DETERMINERS)
+    add("request", _REQUESTS)
+    add("fill", _FILL)
+    add("picture", _PICTURE)
+    add("part", _PARTS)
+    add("viewer", _VIEWER)
+    add("one", _ONES)
+    add("pronoun", _PRONOUNS)
+    add("than", "than")
+    add("of", "of")
+    add("from", "from")
+    add("at", "at to towards toward")
+    add("heading", _HEADINGS)
+    add("unknown", _UNKNOWN)
+    add("ignored", _IGNORED)
     return table
 
 

@@ -85,7 +85,8 @@ class Evidence:
         if coloured:  # a black banana is hardly a banana, but surely a black banana
             odds = np.maximum(odds, np.logaddexp.reduce(self._logits(coloured), 1) - others)
         shown = self._maps.get(target, _UNSEEN)
-        odds = own.bias + own.text_weight * odds + own.map_weight * shown - own.part_weight * self._parts()
+        odds = own.evidence_bias + own.evidence_text * odds + own.evidence_map * shown
+        odds = odds - own.evidence_parts * self._parts()
         return _chance(odds) * (1.0 if self.knows_noun(target.head) else _UNKNOWN)
 
     def described(self, target: Target, word: str) -> np.ndarray | None:

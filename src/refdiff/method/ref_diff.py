@@ -127,7 +127,7 @@ def _total(s_g: torch.Tensor | None, s_d: torch.Tensor | None, alpha: float) -> 
 def _none_eligible(proposals: Proposals) -> Scores:
     """The release multiplies the score of every mask it rules out by 0, so that the first one wins."""
     count = len(proposals.masks)
-    return Scores(proposals, tuple(range(count)), None, None, torch.zeros(count))
+    return Scores(proposals, tuple(range(count)), None, None, torch.zeros(count, dtype=torch.float32))
 
 
 # 3.2 Generative process
@@ -181,7 +181,7 @@ def discriminative_scores(scene: Scene, expression: Expression, r: TextFeatures,
     so that a clue may also add `clue_weight` times a proposal's mean of P (ours; 0 in the paper).
     """
     discriminative, beta, clues = settings.discriminative, settings.matching.beta, expression.direction
-    s_d = torch.zeros(len(proposals.masks))
+    s_d = torch.zeros(len(proposals.masks), dtype=torch.float32)
     if beta > 0:
         f_m = scene.masked_features(proposals, clues if discriminative.clue_on == "masked" else (), discriminative)
         s_d = s_d + beta * (f_m @ r.masked).cpu()

@@ -111,10 +111,10 @@ def place_keys(side: Side, shapes: Shapes, p: Array) -> Array:
         if len(meant) > 2:
             low, high = meant.min(0), meant.max(0)
             along = int(np.argmax(high - low))
-            return np.abs(centres[:, along] - (low + high)[along] / 2)
-        return np.abs(centres - middle).max(1)
+            return np.asarray(np.abs(centres[:, along] - (low + high)[along] / 2))
+        return np.asarray(np.abs(centres - middle).max(1))
     off = np.abs(centres - middle) / middle
-    return -off.min(1) if side == "corner" else -off.max(1)
+    return np.asarray(-off.min(1) if side == "corner" else -off.max(1))
 
 
 # Relations between two instances
@@ -162,8 +162,8 @@ def related(kind: Kind, a: Shapes, b: Shapes) -> Array:
     if kind == "in":
         return _step(inside(a, b) - 0.5, 0.1)
     if kind in ("behind", "in front of"):
-        lower = np.asarray(a.boxes[:, None, 3] - b.boxes[None, :, 3])
-        return _step(lower if kind == "in front of" else -lower, 0.05) * near
+        lower = a.boxes[:, None, 3] - b.boxes[None, :, 3]
+        return np.asarray(_step(lower if kind == "in front of" else -lower, 0.05) * near)
     if kind == "touching":
         return _step(0.02 - gap, 0.01)
     if kind in ("with", "of"):

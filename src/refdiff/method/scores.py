@@ -59,7 +59,8 @@ def _tensor(array: Array) -> torch.Tensor:
 
 def fuse(generative: Array | float, discriminative: Array | float, alpha: float) -> torch.Tensor:
     """Eq. 1: s = alpha * s^G + (1 - alpha) * s^D; float32 [N]."""
-    return alpha * torch.as_tensor(generative) + (1 - alpha) * torch.as_tensor(discriminative)
+    s_g, s_d = (torch.as_tensor(each, dtype=torch.float32) for each in (generative, discriminative))
+    return alpha * s_g + (1 - alpha) * s_d
 
 
 def eligible(areas: np.ndarray, settings: MatchingSettings) -> tuple[int, ...]:

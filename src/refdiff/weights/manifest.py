@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import re
 import sys
@@ -239,8 +238,8 @@ def _place(part: str, where: Any, source: str, home: Path | HubPart | None) -> P
 
 def _domain(domain: dict[str, Any], source: str) -> Domain:
     low_score = domain.get("low_score", float("-inf"))
-    if isinstance(low_score, bool) or not isinstance(low_score, (int, float)) or math.isnan(low_score):
-        raise BundleError(f"{source}: low_score must be a number.")
+    if type(low_score) not in (int, float) or not low_score <= 1e9:  # NaN too
+        raise BundleError(f"{source}: low_score must be a number, not over a billion.")
     lists = {name: _words(domain.get(name, []), name, source) for name in ("nouns", "vocabulary", "attributes")}
     meanings = domain.get("meanings", {})
     if not isinstance(meanings, dict):

@@ -1,0 +1,135 @@
+"""Rules for what joins targets and conditions, and for what leaves out and negates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .draft import Draft
+from .items import Item
+from .query import THING, Attribute, Relation
+from .reader import Reader
+from .words import Idea
+
+
+def and_(reader: Reader, draft: Draft, item: Item) -> bool:
+    """More of the same ("that is red and blue", "on the left and behind the car"), or else the end of the draft."""
+    ahead = reader.past("and", "fill")
+    last = draft.conditions[-1] if draft.conditions else None
+    negated = last is not None and last.negated
+    if item.text == "or" and negated and isinstance(last, Relation) and _thing(reader, draft, ahead):
+        reader.skip(ahead)  # "not next to the man or the woman"
+        draft.negate = True
+        reader.relate(draft, last.kind)
+        return True
+    if reader.see(ahead).idea and not _more(reader, draft, ahead):
+        return False
+    both = isinstance(last, Attribute) and _adjectives(reader, draft, ahead)  # "not red and blue"
+    draft.negate = negated and (item.text == "or" or both)
+    return reader.skip(ahead)
+
+
+def _more(reader: Reader, draft: Draft, ahead: int) -> bool:
+    """Whether what is so far ahead, after "and", is said of the draft."""
+    idea = reader.see(ahead).idea
+    if idea == "word":
+        if _adjectives(reader, draft, ahead):
+            return draft.head is None or draft.linked
+        return draft.head is None and bool(draft.conditions) and not draft.ranked
+    if draft.outer is not None:
+        return False
+    if idea in ("side", "extreme", "ordinal", "superlative"):
+        return not _thing(reader, draft, ahead) and _place_follows(reader, draft, idea)
+    return idea == "not" or (draft.started and idea in ("relation", "unrelated", "that", "be", "at", "distance"))
+
+
+def _place_follows(reader: Reader, draft: Draft, idea: Idea) -> bool:
+    """As in "the cat on the left and at the top" and, after a comma, "zebra, second from the right"."""
+    if reader.see().text == ",":
+        return draft.started or (bool(draft.conditions) and (idea == "side" or not draft.ranked))
+    return draft.started and idea == "side"
+
+
+def _thing(reader: Reader, draft: Draft, ahead: int) -> bool:
+    """Whether a thing is named so far ahead, not only what one is like or where it is: "the cat", "left dog"."""
+    described = reader.past("side", "extreme", "ordinal", "superlative", "part", start=ahead)
+    following = reader.see(described)
+    if following.idea == "word":
+        return not _adjectives(reader, draft, described)
+    return reader.see(ahead).idea in ("determiner", "number", "everything", "pronoun") or following.idea == "one"
+
+
+def _adjectives(reader: Reader, draft: Draft, ahead: int) -> bool:
+    """Whether the words so far ahead describe, alone or before a noun that is still to come."""
+    run = reader.run(ahead)
+    return bool(run) and (all(each.adjective for each in run) or (draft.head is None and run[0].adjective))
+
+
+def but(reader: Reader, draft: Draft, item: Item) -> bool:
+    """Leaves out in "all animals but the horse", and joins in "big but not red"."""
+    if draft.outer is not None and draft.head is not None:
+        return False
+    if _thing(reader, draft, 1):
+        return except_(reader, draft, item)
+    return reader.skip()
+
+
+def except_(reader: Reader, draft: Draft, item: Item) -> bool:
+    """What is left out, in "all cups except the red one and the blue one"."""
+    if draft.outer is not None:
+        return False
+    draft.head, draft.number = draft.head or THING, "all"
+    reader.skip()
+    _leave_out(reader, draft, item)
+    while reader.see().idea == "and" and reader.see(reader.past("and", "fill")).idea:
+        reader.skip()
+        _leave_out(reader, draft, item)
+    return True
+
+
+def not_(reader: Reader, draft: Draft, item: Item) -> bool:
+    """Negates in "not red" and leaves out in "not the cat"; "not the cat but the dog" asks for the dog."""
+    if draft.brief and draft.head is not None and not draft.linked:
+        return False
+    ahead = reader.past("fill", "that", "be", start=1)
+    bare = draft.head is None
+    if not _thing(reader, draft, ahead) or (bare and (draft.outer or draft.conditions or draft.order)):
+        draft.negate = True
+        return reader.skip()
+    reader.skip(ahead)
+    draft.head = draft.head or THING
+    _leave_out(reader, draft, item)
+    if bare and reader.see().idea == "but":
+        draft.head, draft.conditions = None, []
+        return reader.skip()
+    draft.number = "all" if bare else draft.number
+    return True
+
+
+def _leave_out(reader: Reader, draft: Draft, item: Item) -> None:
+    """What comes next; where it names no noun, as "the smallest", it is of what it is left out of."""
+    target = reader.target(draft)
+    if target is None:
+        reader.ignore(item.text)
+    else:
+        left_out = replace(target, head=draft.said) if target.head == THING else target
+        draft.relate("is", left_out, negated=True)
+
+
+def that(reader: Reader, draft: Draft, item: Item) -> bool:
+    """Links, but not what another does: "the bench that the man sits on"."""
+    return reader.skip() if reader.see(1).idea == "determiner" else be(reader, draft, item)
+
+
+def be(reader: Reader, draft: Draft, item: Item) -> bool:
+    """Links what is said of a thing. Where it is that one is with is said of who has it."""
+    following = reader.see(reader.past("that", "be", "not"))
+    if draft.brief and draft.head is not None and following.idea in ("relation", "side", "at", "distance"):
+        return False
+    draft.linked = True
+    return reader.skip()
+
+
+def ignored(reader: Reader, draft: Draft, item: Item) -> bool:
+    """As in "the other dog", which is another than one that is not known."""
+    reader.ignore(item.text)
+    return reader.skip()

@@ -1,0 +1,176 @@
+"""Rules for how a thing stands to others, and for prepositions, which may lead to a place too."""
+
+from __future__ import annotations
+
+from . import words
+from .draft import Draft
+from .items import Item
+from .nouns import word
+from .places import place, skip_picture, starts
+from .query import THING, Kind, Rank, Side
+from .reader import MAX_DEPTH, Reader
+
+
+def relation(reader: Reader, draft: Draft, item: Item) -> bool:
+    """As in "behind the fence"; but "on the left" and "in the picture" are places, and "in red" is a colour.
+
+    A brief draft has none but what its owner has too: "girl with a flower in her hair".
+    """
+    ahead = reader.past("determiner", "fill", start=1)
+    if item.text in words.BEFORE_PLACES and starts(reader, draft, ahead):
+        return place(reader, draft, ahead)
+    if reader.see(ahead).idea == "picture" and reader.see(ahead + 1).idea not in ("word", "part") and (
+            item.value in words.PLACE_IN_PICTURE):
+        draft.place(*words.PLACE_IN_PICTURE[item.value])
+        return reader.skip(ahead + 1)
+    if draft.brief and not (item.value in ("in", "on") and reader.see(1).text in words.POSSESSIVES):
+        return False
+    reader.skip()
+    if item.text == "in" and _colours(reader, draft):
+        return True
+    return _relate(reader, draft, "with" if item.text == "in" and reader.clothes() else item.value, item.text)
+
+
+def _colours(reader: Reader, draft: Draft) -> bool:
+    """Colours that no noun follows are what the thing is like: "in dark blue and white"."""
+    end = _past_colours(reader, reader.past("determiner", "fill", "number"))
+    while end and reader.see(end).idea == "and" and reader.see(end + 1).text in words.COLOURS | words.SHADES:
+        end = _past_colours(reader, end + 1)
+    if end:
+        draft.describe(*(reader.see(i).text for i in range(end) if reader.see(i).idea == "word"))
+        reader.skip(end)
+    return end > 0
+
+
+def _past_colours(reader: Reader, start: int) -> int:
+    """How far ahead the colours that start there end; 0 where they describe a noun."""
+    end = start
+    while reader.see(end).text in words.COLOURS | words.SHADES:
+        end += 1
+    described = reader.see(end).names or reader.had("top", end)
+    return end if end > start and reader.see(end - 1).text in words.COLOURS and not described else 0
+
+
+def _relate(reader: Reader, draft: Draft, kind: Kind, text: str) -> bool:
+    """A relation to what follows, or the place that it means where nothing does: "the one behind"."""
+    before = reader.see(-2)
+    if reader.relate(draft, kind) or reader.see(-1).idea == "pronoun":  # "with food on it"
+        return True
+    if text in words.SIDE_ALONE:
+        draft.place(words.SIDE_ALONE[text])
+    elif not (before.idea in ("word", "heading") and (before.verb or before.doing)):  # "bending over"
+        reader.ignore(text)
+    return True
+
+
+def unrelated(reader: Reader, draft: Draft, item: Item) -> bool:
+    """As in "without a hat"."""
+    if draft.brief:
+        return False
+    draft.negate = not draft.negate  # "not without"
+    return relation(reader, draft, item)
+
+
+def of(reader: Reader, draft: Draft, item: Item) -> bool:
+    """A relation in "the wheel of the car", a choice in "the biggest of the dogs" and "the middle cat of the three"."""
+    if skip_picture(reader):
+        return True
+    reader.skip()
+    negated = draft.negated()
+    group = reader.target(draft)
+    if group is None:
+        reader.ignore(item.text)
+    elif draft.head is None or group.head in (THING, draft.head):
+        draft.take(group)
+    else:
+        draft.relate("of", group, negated=negated)
+    return True
+
+
+def possessive(reader: Reader, draft: Draft, item: Item) -> bool:
+    """What was read so far is what the next noun belongs to: "the car's wheel"."""
+    draft.depth += 1
+    if draft.depth > MAX_DEPTH:
+        reader.ignore_rest()
+    elif draft.something:
+        draft.start_again(draft.finished())
+    return reader.skip()
+
+
+def preposition(reader: Reader, draft: Draft, item: Item) -> bool:
+    """As in "at the top" and "from the left". At a table is next to it; other things that follow are not understood."""
+    ahead = reader.past("determiner", "fill", start=1)
+    if item.text in ("to", "from") and not draft.brief and _distant_noun(reader, draft):
+        return True
+    if starts(reader, draft, ahead):
+        return place(reader, draft, ahead, counted=item.idea == "from")
+    if reader.see(ahead).idea in ("picture", "viewer"):
+        return reader.skip(ahead + 1)
+    if draft.brief:
+        return False
+    reader.skip()
+    if item.text == "at" and draft.head is not None:
+        return _relate(reader, draft, "next to", item.text)
+    if item.idea != "at":
+        reader.ignore(item.text)
+    if draft.head is not None:
+        reader.target(draft)
+    return True
+
+
+def heading(reader: Reader, draft: Draft, item: Item) -> bool:
+    """What is "facing left" is at no place by that, and it is not understood."""
+    ahead = reader.past("at", "determiner", start=1)
+    if reader.see(ahead).idea != "side":
+        return word(reader, draft, item)
+    reader.ignore(" ".join(reader.see(i).text for i in range(ahead + 1)))
+    return reader.skip(ahead + 1)
+
+
+def distance(reader: Reader, draft: Draft, item: Item) -> bool:
+    """A relation in "closest to the boat", an order in "closest to the left", "closest to us" and "the closest"."""
+    if draft.brief and draft.head is not None:
+        return False
+    reader.skip()
+    return _distant(reader, draft, item.value, item.text)
+
+
+def _distant_noun(reader: Reader, draft: Draft) -> bool:
+    """The order in "the closest cup" turns out to be a relation when "to the laptop" follows."""
+    for kind, order in words.FROM_VIEWER.items():
+        if draft.head is not None and Rank(order) in draft.conditions:
+            draft.conditions.remove(Rank(order))
+            return _distant(reader, draft, kind)
+    return False
+
+
+def _distant(reader: Reader, draft: Draft, kind: Kind, text: str = "") -> bool:
+    """What the distance, said with `text`, is from: a side, the viewer, another thing, or nothing."""
+    ahead = reader.past("at", "from", "determiner")
+    leading = [*text.split(), *(reader.see(i).text for i in range(ahead))]
+    leads = ahead > 0 or leading[-1] in ("to", "from")
+    first = reader.see(ahead)
+    if leads and first.idea in ("side", "extreme") and not reader.see(ahead + 1).names:
+        reader.skip(ahead + 1)
+        if not skip_picture(reader) and reader.see().idea == "of":  # "closest to the front of the car"
+            reader.skip()
+            return _relate(reader, draft, kind, text)
+        return _distant_side(draft, first.value, away=kind == "farthest from" and "from" in leading)
+    if first.idea in ("viewer", "picture"):
+        reader.skip(ahead + 1)
+    elif leads:
+        reader.skip_past("at", "from")
+        return _relate(reader, draft, kind, text)
+    draft.rank(words.FROM_VIEWER[kind])
+    return True
+
+
+def _distant_side(draft: Draft, side: Side, away: bool) -> bool:
+    """The order from a side, which is the other way round in "farthest from the left"."""
+    order = words.COUNTED_FROM.get(side)
+    if order:
+        draft.rank(words.OPPOSITE[order] if away else order)
+    else:
+        draft.negate = away
+        draft.place(side)
+    return True
