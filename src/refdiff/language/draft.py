@@ -85,7 +85,7 @@ class Draft:
 
     def take(self, other: Target) -> None:
         """What the other is, this one is: it is one of them, or its part."""
-        self.head = self.head or other.head
+        self.head = other.head if self.head in (None, THING) else self.head
         self.conditions += other.conditions
 
     def start_again(self, owner: Target) -> None:

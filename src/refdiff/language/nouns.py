@@ -81,9 +81,13 @@ def _singular(item: Item) -> tuple[str, bool]:
     text = item.text
     if text in words.PEOPLE:
         return words.PEOPLE[text], True
-    if text in words.PAIRS or item.tag in ("NN", "NNP") or text.endswith(("ss", "us", "is")):
-        return text, False
     *before, last = text.split()
+    if last in words.IE_PLURALS:
+        return " ".join([*before, last[:-1]]), True
+    if text in words.PAIRS or text.endswith(words.SINGULAR_ENDINGS) or text in words.SINGULAR:
+        return text, False
+    if item.tag in ("NN", "NNP") and not text.endswith("s"):  # "guitars" alone may be tagged as a singular
+        return text, False
     name = " ".join([*before, singular(last)])
     return name, name != text
 

@@ -72,7 +72,7 @@ def unrelated(reader: Reader, draft: Draft, item: Item) -> bool:
 
 
 def of(reader: Reader, draft: Draft, item: Item) -> bool:
-    """A relation in "the wheel of the car", a choice in "the biggest of the dogs" and "the middle cat of the three"."""
+    """A relation in "the wheel of the car", a choice in "the biggest (one) of the dogs" and "the middle cat of the three"."""
     if skip_picture(reader):
         return True
     reader.skip()
@@ -80,7 +80,7 @@ def of(reader: Reader, draft: Draft, item: Item) -> bool:
     group = reader.target(draft)
     if group is None:
         reader.ignore(item.text)
-    elif draft.head is None or group.head in (THING, draft.head):
+    elif draft.head is None or group.head in (THING, draft.head) or (draft.head == THING and group.number != 1):
         draft.take(group)
     else:
         draft.relate("of", group, negated=negated)

@@ -203,7 +203,7 @@ _FILL = ("please find show could would want need give get choose select highligh
          "outline draw pick tell help look see mean where thanks hello hey hi ok okay am 'm 'd 'll let kindly we "
          "just only exactly directly actually really might may must will so then try thank_you can_i i_can i_can_see "
          "you_can_see one_can_see can_be i_mean i_want i_need would_like would_like_to 'd_like looking_for point_to "
-         "point_at point_out pick_out which_one what_color what_colour nothing_but for_me for_us here there "
+         "counting counted point_at point_out pick_out which_one what_color what_colour nothing_but for_me for_us here there "
          "over_here over_there together in_line in_a_line in_a_row up down out . ? ! : \" '' ' ` `` ( ) [ ] / -")
 _IGNORED = "other same different nobody nothing none"
 
@@ -236,6 +236,11 @@ KINDS = frozenset("kind type sort".split())
 PAIRS = frozenset("scissors glasses jeans pants shorts trousers sunglasses headphones goggles pliers binoculars "
                   "overalls clothes".split())
 """Plural in form, one in meaning."""
+IE_PLURALS = frozenset("cookies pies ties zombies brownies smoothies selfies hoodies movies veggies birdies doggies genies "
+                       "pixies cuties sweeties magpies neckties bowties".split())
+"""Plurals that only lose an s."""
+SINGULAR_ENDINGS = ("ss", "us", "is")
+SINGULAR = frozenset("lens bus gas canvas atlas christmas species series chess tennis swiss news".split())
 PAIRED = PAIRS | frozenset("shoes socks gloves boots sandals sneakers slippers mittens earrings skis".split())
 """What a "pair of" is one thing of; a "pair of dogs" is two."""
 ING_NOUNS = frozenset("building ring earring ceiling painting king string wing clothing sting swing spring thing "
