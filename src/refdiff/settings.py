@@ -207,7 +207,7 @@ class QuerySettings(_Group):
 
     reading: Literal["root", "query", "instances", "relations"] = "relations"
     targets: Literal["one", "any"] = "any"
-    threshold: float = _ranged(0.1, 0, 1)
+    threshold: float = _ranged(0.16, 0, 1)
     each_threshold: float = _ranged(0.5, 0, 1)
     evidence_bias: float = _ranged(0.3, -100, 100)
     evidence_text: float = _ranged(0.88, 0, 100)

@@ -60,12 +60,13 @@ _SIDES: dict[Side, str] = {
 }
 _MOST = ("{0}most {0}-most {0}_most most_{0} most_to_the_{0} far_{0} farthest_{0} furthest_{0} furthermost_{0} "
          "extreme_{0} very_{0} all_the_way_{0} all_the_way_to_{0} all_the_way_to_the_{0} all_the_way_on_the_{0} "
-         "all_the_way_at_the_{0} all_the_way_in_the_{0}")
+         "all_the_way_at_the_{0} all_the_way_in_the_{0} nearest_{0} closest_{0}")
 _EXTREMES: dict[Order, str] = {
     "left": _MOST.format("left"),
     "right": _MOST.format("right"),
-    "top": f"{_MOST.format('top')} highest uppermost highest_up",
-    "bottom": f"{_MOST.format('bottom')} lowest lowermost lowest_down",
+    "top": f"{_MOST.format('top')} highest uppermost highest_up furthest_up farthest_up",
+    "bottom": f"{_MOST.format('bottom')} lowest lowermost lowest_down furthest_down "
+              "farthest_down",
     "front": f"{_MOST.format('front')} foremost",
     "back": f"{_MOST.format('back')} hindmost rearmost",
 }

@@ -118,20 +118,22 @@ def judge(target: Target, witness: Witness) -> Judged:
     named = witness.named(target)
     indices = separate(named, witness.overlaps)
     shapes = shapes_of(indices, witness.proposals)
-    p, present = expecting(named[indices].astype(float), _least(target)), 1.0
+    seen = named[indices].astype(float)
+    fits, present = np.ones(len(seen)), 1.0  # how well each fits the other words, how likely all of it is there
     ranks = [each for each in target.conditions if isinstance(each, Rank)]
     for each in target.attributes:
         says = None if each.word in SIZES else witness.described(target, each.word)
         if each.word in SIZES:
             ranks.append(Rank(SIZES[each.word], 1, each.negated))
         elif says is not None:
-            p = p * (1 - says[indices] if each.negated else says[indices])
+            fits = fits * (1 - says[indices] if each.negated else says[indices])
     picks = [each for each in target.relations if each.kind in _PICKS]
     for relation in target.relations:
         if relation not in picks:
-            p, there = _relate(relation, p, indices, shapes, witness)
-            present *= there
-    best = p.max(initial=0.0)
+            says, there = _relate(relation, indices, shapes, witness)
+            fits, present = fits * says, present * there
+    present *= float((seen * fits).max(initial=0.0))
+    p = expecting(seen, _least(target)) * fits
     places = [each for each in target.conditions if isinstance(each, Place)]
     one = target.number == 1
     if places:
@@ -147,19 +149,20 @@ def judge(target: Target, witness: Witness) -> Judged:
         p = p * (1 - says if rank.negated else says)
     if one and (ranks or picks):
         present *= min(1.0, float(p.sum()))  # exactly one of them is that
-    else:
-        present *= best if places and one else p.max(initial=0.0)
-    return Judged(target, indices, shapes, p, float(present))
+    elif places and not one:
+        present = min(present, float(p.max(initial=0.0)))
+    return Judged(target, indices, shapes, p, present)
 
 
 # How many
 
 def _least(target: Target) -> int:
-    """How many instances of its noun a target implies: "the third cup" at least three, "the bigger one" two."""
+    """How many instances of its noun a target implies: "the third cup" at least three; who says where a thing is, or
+    which in an order, has seen two."""
     least = 2 if target.number == "all" else target.number
     for each in target.conditions:
-        if isinstance(each, Rank):
-            least = max(least, each.number, 2 if each.order.endswith("est") else 1)
+        if isinstance(each, (Rank, Place)) or (isinstance(each, Relation) and each.kind in _PICKS):
+            least = max(least, 2, each.number if isinstance(each, Rank) else 0)
     return least
 
 
@@ -202,12 +205,11 @@ def _weights(judged: Judged) -> np.ndarray:
     return judged.likely
 
 
-def _relate(relation: Relation, p: np.ndarray, indices: list[int], shapes: Shapes,
-            witness: Witness) -> tuple[np.ndarray, float]:
-    """(p times how much each instance stands in the relation, how likely what it stands to is there)."""
+def _relate(relation: Relation, indices: list[int], shapes: Shapes, witness: Witness) -> tuple[np.ndarray, float]:
+    """(how much each instance stands in the relation, how likely what it stands to is there)."""
     others = [judge(other, witness) for other in relation.to]
     if relation.kind == "is":
-        return p * (1 - _is(others[0], indices, witness)), 1.0
+        return 1 - _is(others[0], indices, witness), 1.0
     if relation.kind == "between":
         says = _between(others, indices, shapes, witness)
     else:
@@ -215,7 +217,7 @@ def _relate(relation: Relation, p: np.ndarray, indices: list[int], shapes: Shape
         weights = _weights(others[0])
         says = pairs @ weights if others[0].target.number == 1 else 1 - np.prod(1 - pairs * weights, 1)
     there = min(other.present for other in others)
-    return (p * (1 - says), 1.0) if relation.negated else (p * says, there)
+    return (1 - says, 1.0) if relation.negated else (says, there)
 
 
 def _between(others: list[Judged], indices: list[int], shapes: Shapes, witness: Witness) -> np.ndarray:
