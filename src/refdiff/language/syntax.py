@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 from ..settings import ExpressionSettings
 from .expression import Direction, Expression, check_expression
+from .supplied import supplied
 
 _SIDE = r"(?:-?\s?(?:most|hand|side))?"
 _CLUES: dict[Direction, re.Pattern[str]] = {
@@ -81,18 +81,9 @@ def parse(text: object, settings: ExpressionSettings = ExpressionSettings()) -> 
     return _parsed(check_expression(text), settings)
 
 
-_SUPPLIED: dict[tuple[str, ExpressionSettings], Callable[[], Expression | None]] = {}
-
-
-def supply(text: str, settings: ExpressionSettings, answer: Callable[[], Expression | None]) -> None:
-    """Let `parse` take its answer for this text, as `check_expression` gives it, from `answer` unless that is None."""
-    _SUPPLIED[text, settings] = answer
-
-
 @lru_cache(maxsize=1024)
 def _parsed(text: str, settings: ExpressionSettings) -> Expression:
-    supplied = _SUPPLIED.pop((text, settings), None)
-    found = supplied() if supplied else None
+    found: Expression | None = supplied((text, settings))
     if found is not None:
         return found
     with _LOCK:
