@@ -11,17 +11,18 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from .answering import answer_queries
+from .answering import answer_queries, not_finite
 from .core.lazy import Lazy
 from .core.proposals import Proposals
 from .core.protocols import Diffusion, Similarity
-from .errors import BundleError, InputError
+from .errors import InputError
 from .language import Direction, Expression, check_expression, parse
 from .language.tokens import token_indices
 from .method import CorrelationMap, EdgeSmoother, Scores, biased_image, correlation_map, correlation_maps, ref_diff
 from .method.confidence import features
 from .method.instances import Overlaps
 from .models.segmentors.grid import peak_points, point_grid
+from .models.segmentors.guided import guided
 from .result import Candidate, Instance, Segmentation
 from .settings import (
     VARIANTS,
@@ -145,7 +146,8 @@ class EncodedImage:
         embedding = self._embedding.get(settings, lambda: self._encoded(settings))
         with self.watch("SAM decoder"):
             found = self.model.segmentor.masks_at(embedding, points, self.size, settings, batching)
-        return Proposals.of(found.masks, "segmentor")
+            masks = guided(found.masks, self.image, settings)
+        return Proposals.of(masks, "segmentor")
 
     def _encoded(self, settings: SegmentorSettings) -> torch.Tensor:
         with self.watch("SAM encoder"):
@@ -214,8 +216,7 @@ class EncodedImage:
     def _answer(self, image: np.ndarray, expression: Expression, scores: Scores, variant: Variant,
                 settings: Settings) -> Segmentation:
         if not scores.total.isfinite().all():
-            raise BundleError(f"The models of {self.model.bundle.name} give scores that are not finite; run 'refdiff "
-                              f"models check {self.model.bundle.name}'.")
+            raise not_finite(self.model.bundle.name)
         candidates = tuple(
             Candidate(scores.indices[i], scores.proposals.masks[i], float(scores.total[i]),
                       None if scores.generative is None else float(scores.generative[i]),

@@ -175,6 +175,10 @@ class SegmentorSettings(_Group):
     duplicate_threshold: of two masks with a greater IoU the better rated stays; 1 keeps both.
     min_region: specks and holes of fewer px are then removed; 0 keeps them.
     judged_side: masks of larger images are judged at this longer side in px, already finer than SAM's logits.
+    guided_radius: half the side of the windows in which masks then follow the image's colours, as a fraction of its
+        longer side; 0 leaves them (a guided filter, ours).
+    guided_evenness: variance of colours, of [0, 1] each, below which such a window counts as even.
+    guided_rounds: how often.
     resize: how the image is brought to SAM's size: 'float' (antialiased) or '8bit' (Pillow's bilinear, as released).
     """
 
@@ -189,6 +193,9 @@ class SegmentorSettings(_Group):
     duplicate_threshold: float = _ranged(0.9, 0, 1)
     min_region: int = _ranged(0, 0, 10**6)
     judged_side: int = _ranged(1024, 64, 10_000)
+    guided_radius: float = _ranged(0.0, 0, 0.1)
+    guided_evenness: float = _ranged(3e-4, 1e-6, 1)
+    guided_rounds: int = _ranged(2, 1, 10)
     resize: Literal["float", "8bit"] = "float"
 
 

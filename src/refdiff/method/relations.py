@@ -60,8 +60,9 @@ def order_keys(order: Order, shapes: Shapes) -> tuple[Array, float]:
     keys = {"left": x, "right": -x, "top": y, "bottom": -y, "front": -shapes.boxes[:, 3], "back": shapes.boxes[:, 3]}
     if order in keys:
         return keys[order], _NEAR
-    sizes = {"biggest": -np.log(shapes.areas), "smallest": np.log(shapes.areas), "tallest": -np.log(height),
-             "shortest": np.log(height), "widest": -np.log(width), "narrowest": np.log(width)}
+    area, height, width = (np.log(each.clip(1e-9)) for each in (shapes.areas, height, width))
+    sizes = {"biggest": -area, "smallest": area, "tallest": -height, "shortest": height, "widest": -width,
+             "narrowest": width}
     return sizes[order], _SIZE if order in ("biggest", "smallest") else _SIZE / 2
 
 

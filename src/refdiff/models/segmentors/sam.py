@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from ...core.protocols import ScoredMasks
 from ...errors import InputError
 from ...settings import BatchingSettings, SegmentorSettings, Settings
 from .grid import box_nms, distinct, mask_boxes, point_grid, stability_scores
+from .guided import guided
 
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
@@ -154,8 +156,9 @@ class SamSegmentor:
         """Masks of everything in the image; none when nothing passes the filters."""
         settings, image = settings or Settings(), load_image(image)
         points = point_grid(settings.segmentor.points_per_side)
-        return self.masks_at(self.encode(image, settings.segmentor), points, (image.shape[0], image.shape[1]),
-                             settings.segmentor, settings.batching)
+        found = self.masks_at(self.encode(image, settings.segmentor), points, (image.shape[0], image.shape[1]),
+                              settings.segmentor, settings.batching)
+        return replace(found, masks=guided(found.masks, image, settings.segmentor))
 
     @torch.inference_mode()
     def masks_at(self, embedding: torch.Tensor, points: np.ndarray, size: tuple[int, int], settings: SegmentorSettings,
