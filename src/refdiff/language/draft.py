@@ -55,6 +55,11 @@ class Draft:
         return self.order is not None or any(isinstance(each, Rank) for each in self.conditions)
 
     @property
+    def outers(self) -> list[Draft]:
+        """The drafts that this one is in, nearest first."""
+        return [] if self.outer is None else [self.outer, *self.outer.outers]
+
+    @property
     def outermost(self) -> Draft:
         return self if self.outer is None else self.outer.outermost
 

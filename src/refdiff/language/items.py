@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from . import words
+from . import kinds, words
+from .spelling import spelled
 from .syntax import tagged
 from .words import Idea
 
@@ -27,16 +27,16 @@ class Item:
     @property
     def doing(self) -> bool:
         """Whether it is what a thing does, even where it is tagged as a noun: "jumping" but not "building"."""
-        return self.text.endswith("ing") and self.text not in words.ING_NOUNS
+        return self.text.endswith("ing") and self.text not in kinds.ING_NOUNS
 
     @property
     def adjective(self) -> bool:
-        return self.doing or self.text in words.ADJECTIVES or self.tag in ("JJ", "JJR", "JJS", "VBN", "VBD", "RB")
+        return self.doing or self.text in kinds.ADJECTIVES or self.tag in ("JJ", "JJR", "JJS", "VBN", "VBD", "RB")
 
     @property
     def noun(self) -> bool:
         named = self.tag in ("NN", "NNS", "NNP", "NNPS") and not self.doing
-        return named and (self.text not in words.ADJECTIVES or self.text in words.NOUNS_TOO)
+        return named and (self.text not in kinds.ADJECTIVES or self.text in kinds.NOUNS_TOO)
 
     @property
     def names(self) -> bool:
@@ -53,7 +53,7 @@ END = Item("")
 
 def items(text: str) -> list[Item]:
     """The longest phrases that the tables know, and other words as they are; signs that no table knows are left out."""
-    tokens = _with_compounds(_with_hyphens(tagged(_spelled(text))))
+    tokens = _with_compounds(_with_hyphens(tagged(spelled(text))))
     found: list[Item] = []
     while tokens:
         item, length = _first(tokens, found[-1] if found else END)
@@ -61,21 +61,6 @@ def items(text: str) -> list[Item]:
             found.append(item)
         del tokens[:length]
     return _without_requests(found)
-
-
-def _spelled(text: str) -> str:
-    """The text as the tagger and the tables know it."""
-    text = text.lower()
-    for pattern, plain in words.SPELLINGS:
-        text = re.sub(pattern, plain, text)
-    text = re.sub(r"\w+", lambda word: words.TYPOS.get(word.group(), word.group()), text)
-    return re.sub(r"\w+(-\w+)+", lambda word: _parted(word.group()), text)
-
-
-def _parted(word: str) -> str:
-    """Words with hyphens of which each stands for an idea are so many words: "upper-left", "second-largest"."""
-    parts = word.split("-")
-    return " ".join(parts) if (word,) not in words.IDEAS and all((part,) in words.IDEAS for part in parts) else word
 
 
 def _with_hyphens(tokens: list[Token]) -> list[Token]:
@@ -94,7 +79,7 @@ def _with_compounds(tokens: list[Token]) -> list[Token]:
     joined: list[Token] = []
     for word, tag in tokens:
         pair = f"{joined[-1][0]}_{word}" if joined else ""
-        if pair in words.COMPOUNDS or pair.removesuffix("s") in words.COMPOUNDS:
+        if pair in kinds.COMPOUNDS or pair.removesuffix("s") in kinds.COMPOUNDS:
             joined[-1] = (pair.replace("_", " "), "NNS" if word.endswith("s") else "NN")
         else:
             joined.append((word, tag))
@@ -122,13 +107,30 @@ def _place_and_relation(phrase: tuple[str, ...], previous: Item) -> bool:
     return relation and side and previous.idea in ("determiner", "relation", "at")
 
 
+_BEFORE_REQUESTS: tuple[Idea, ...] = ("fill", "that", "be", "viewer")
+_AFTER_REQUESTS: tuple[Idea, ...] = ("determiner", "number", "everything", "pronoun", "viewer", "fill", "be",
+                                       "request")
+
+
 def _without_requests(found: list[Item]) -> list[Item]:
-    """The items with what "mask the girl" begins with as a filler; "the girl with the mask" names a thing."""
+    """The items with what "mask the girl" and "a mask of the girl" begin with as fillers; "the girl with the mask" and
+    "the mask of the girl" name a thing."""
     settled: list[Item] = []
     for item, following in pairwise([*found, END]):
-        if item.idea == "request":
-            begins = all(each.idea in ("fill", "that", "be", "viewer") for each in settled)
-            asks = begins and following.idea in ("determiner", "number", "everything", "viewer", "fill", "be")
+        begins = all(each.idea in _BEFORE_REQUESTS for each in settled)
+        if item.text in words.MASKS and following.text in ("of", "for") and (begins or _asked(settled)):
+            item = replace(item, idea="fill")
+        elif item.idea == "request":
+            asks = begins and following.idea in _AFTER_REQUESTS
             item = replace(item, idea="fill" if asks else "word")
+        elif item.idea == "of" and settled and settled[-1].idea == "fill" and settled[-1].text in words.MASKS:
+            item = replace(item, idea="fill")
         settled.append(item)
     return settled
+
+
+def _asked(settled: list[Item]) -> bool:
+    """Whether these are a request and an article, or "a"; "the mask of the girl" requests nothing."""
+    *before, last = settled
+    return last.idea == "determiner" and (bool(before) or last.text != "the") and all(
+        each.idea in _BEFORE_REQUESTS for each in before)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from . import kinds
 from .draft import Draft
 from .items import Item
+from .nouns import clause
 from .query import THING, Attribute, Relation
 from .reader import Reader
-from .words import Idea
+from .relations import of_another
+from .syntax import singular
+from .words import WORN, Idea
+
+DOES = frozenset("do does did don doesn didn".split())
 
 
 def and_(reader: Reader, draft: Draft, item: Item) -> bool:
@@ -21,11 +27,21 @@ def and_(reader: Reader, draft: Draft, item: Item) -> bool:
         draft.negate = True
         reader.relate(draft, last.kind)
         return True
+    if item.text == "," and draft.outer is None and reader.see(ahead).idea == "word" and _had(reader, draft, ahead):
+        reader.skip(ahead)
+        return reader.relate(draft, "with")
     if reader.see(ahead).idea and not _more(reader, draft, ahead):
         return False
     both = isinstance(last, Attribute) and _adjectives(reader, draft, ahead)  # "not red and blue"
     draft.negate = negated and (item.text == "or" or both)
     return reader.skip(ahead)
+
+
+def _had(reader: Reader, draft: Draft, ahead: int) -> bool:
+    """As in "girl, ponytail, left" and "cow, head down"."""
+    if reader.see(ahead).text in kinds.BODY and reader.see(ahead + 1).text in ("up", "down"):
+        return draft.head in kinds.ANIMATE
+    return draft.head in kinds.PERSONS and reader.clothes(ahead, kinds.HAD)
 
 
 def _more(reader: Reader, draft: Draft, ahead: int) -> bool:
@@ -90,7 +106,17 @@ def not_(reader: Reader, draft: Draft, item: Item) -> bool:
     """Negates in "not red" and leaves out in "not the cat"; "not the cat but the dog" asks for the dog."""
     if draft.brief and draft.head is not None and not draft.linked:
         return False
+    if reader.see(-1).text in DOES and reader.see(1).verb:
+        return _not_done(reader, draft, item)
+    if item.text == "no" and draft.head is not None and reader.clothes(1, kinds.HAD):
+        return _not_worn(reader, draft)
+    if item.text == "no" and draft.named and reader.see(1).text == "person" and reader.see(2).idea == "be":
+        reader.skip()  # "the couch that nobody is sitting on"
+        clause(reader, draft, negated=True)
+        return True
     ahead = reader.past("fill", "that", "be", start=1)
+    if reader.see(ahead).value == "with" and of_another(reader, draft, ahead):
+        return False
     bare = draft.head is None
     if not _thing(reader, draft, ahead) or (bare and (draft.outer or draft.conditions or draft.order)):
         draft.negate = True
@@ -103,6 +129,30 @@ def not_(reader: Reader, draft: Draft, item: Item) -> bool:
         return reader.skip()
     draft.number = "all" if bare else draft.number
     return True
+
+
+def _not_done(reader: Reader, draft: Draft, item: Item) -> bool:
+    """As in "does not fly"; of a filler, "does not look at the ball", the denial is not understood."""
+    following = reader.see(1)
+    if following.idea != "fill":
+        draft.linked = draft.negate = True
+        return reader.skip()
+    reader.ignore(f"{item.text} {following.text}")
+    reader.skip(2)
+    reader.skip_past("at")
+    reader.target(draft)
+    return True
+
+
+def _not_worn(reader: Reader, draft: Draft) -> bool:
+    """As in "guy no shirt" and, of someone who is known by clothes only, "blue jeans no shirt"."""
+    reader.skip()
+    if draft.outer is None and {draft.head, singular(draft.head or "")} & kinds.CLOTHES:
+        worn = draft.finished()
+        draft.head, draft.number, draft.plural, draft.conditions = THING, None, False, []
+        draft.relate("with", worn)
+    draft.negate = True
+    return reader.relate(draft, "with")
 
 
 def _leave_out(reader: Reader, draft: Draft, item: Item) -> None:
@@ -123,7 +173,9 @@ def that(reader: Reader, draft: Draft, item: Item) -> bool:
 def be(reader: Reader, draft: Draft, item: Item) -> bool:
     """Links what is said of a thing. Where it is that one is with is said of who has it."""
     following = reader.see(reader.past("that", "be", "not"))
-    if draft.brief and draft.head is not None and following.idea in ("relation", "side", "at", "distance"):
+    wears = following.text in WORN and draft.head in kinds.ANIMATE  # "the man with the dog that is wearing a sweater"
+    elsewhere = following.idea in ("relation", "side", "at", "distance") and not wears
+    if draft.brief and draft.head is not None and elsewhere:
         return False
     draft.linked = True
     return reader.skip()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from . import words
+from dataclasses import replace
+
+from . import kinds, words
 from .draft import Draft
 from .items import Item
 from .query import THING, Attribute, Target
@@ -20,10 +22,22 @@ def word(reader: Reader, draft: Draft, item: Item) -> bool:
         _describe(draft, *run)
         return reader.skip(len(run))
     first, last = found
+    if run[-1].text in kinds.BODY and last + 2 == len(run) and reader.see(len(run)).text in ("up", "down"):
+        last += 1  # "cow head down", where a tagger takes the head for a verb
     reader.skip(last + 1)
     name, draft.plural = _singular(run[last])
     before = [each.text for each in run[first:last]]
-    if name in words.WEARERS and words.CLOTHES.issuperset(before[-1:]) and before:  # "red shirt guy"
+    if name in kinds.BODY and before and reader.see().text in ("up", "down"):  # "horse head up"
+        draft.relate("with", Target(name, "all" if draft.plural else 1, (Attribute(reader.see().text),)))
+        _describe(draft, *run[:first])
+        draft.head, draft.plural = " ".join(before), False
+        return reader.skip()
+    if before and before[-1] in kinds.WEARERS and name in kinds.HAD:  # "girl ponytail"
+        draft.relate("with", Target(name, "all" if draft.plural else 1))
+        _describe(draft, *run[:first])
+        draft.head, draft.plural = " ".join(before), False
+        return True
+    if name in kinds.WEARERS and kinds.CLOTHES.issuperset(before[-1:]) and before:  # "red shirt guy"
         draft.relate("with", Target(" ".join(before), conditions=tuple(Attribute(each.text) for each in run[:first])))
         draft.head = name
     else:
@@ -56,7 +70,7 @@ def _noun(run: list[Item], following: Item) -> tuple[int, int] | None:
     first = last = nouns[0]
     while last + 1 in nouns:
         last += 1
-    while run[first].text in words.MATERIALS and first < last:
+    while run[first].text in kinds.MATERIALS and first < last:
         first += 1  # "plastic bottle"
     return first, last
 
@@ -69,9 +83,10 @@ def _noun_by_place(run: list[Item], following: Item) -> int | None:
     item, alone = run[last], len(run) == 1
     if item.text == "orange" and (alone or last > 0):
         return last  # a fruit
-    if item.text in words.ADJECTIVES or item.doing:
+    if item.text in kinds.ADJECTIVES or item.doing:
         return None
-    describes = (item.adjective or item.text.endswith("ed")) and following.idea != "relation"
+    stands = following.idea in ("relation", "unrelated", "distance", "from")  # "the remote closest to the cat"
+    describes = (item.adjective or item.text.endswith("ed")) and not stands
     mistaken = item.tag == "JJ" and (last + 1 < len(run) or (alone and not following.idea))  # "firefighter standing"
     return last if mistaken or not describes else None
 
@@ -79,12 +94,12 @@ def _noun_by_place(run: list[Item], following: Item) -> int | None:
 def _singular(item: Item) -> tuple[str, bool]:
     """A noun in the singular, and whether it was in the plural."""
     text = item.text
-    if text in words.PEOPLE:
-        return words.PEOPLE[text], True
+    if text in kinds.PEOPLE:
+        return kinds.PEOPLE[text], True
     *before, last = text.split()
-    if last in words.IE_PLURALS:
+    if last in kinds.IE_PLURALS:
         return " ".join([*before, last[:-1]]), True
-    if text in words.PAIRS or text.endswith(words.SINGULAR_ENDINGS) or text in words.SINGULAR:
+    if text in kinds.PAIRS or text.endswith(kinds.SINGULAR_ENDINGS) or text in kinds.SINGULAR:
         return text, False
     if item.tag in ("NN", "NNP") and not text.endswith("s"):  # "guitars" alone may be tagged as a singular
         return text, False
@@ -94,13 +109,13 @@ def _singular(item: Item) -> tuple[str, bool]:
 
 def _with_measure(reader: Reader, draft: Draft, name: str) -> None:
     """A "slice of pizza" is one thing, and a "kind of dog" a dog."""
-    if name in words.MEASURES and reader.see(1).idea == "word":
+    if name in kinds.MEASURES and reader.see(1).idea == "word":
         reader.skip()
         run = reader.run()
         _, last = _noun(run, reader.see(len(run))) or (0, len(run) - 1)
         draft.head = f"{draft.head} of {' '.join(each.text for each in run[: last + 1])}"
         reader.skip(last + 1)
-    elif name in words.KINDS:
+    elif name in kinds.KINDS:
         draft.head = None
         reader.skip()
 
@@ -108,6 +123,9 @@ def _with_measure(reader: Reader, draft: Draft, name: str) -> None:
 def _after_noun(reader: Reader, draft: Draft, item: Item) -> bool:
     """What it does or is like, or what it is with: "guy white shirt"."""
     run = [item, *reader.run(1)]
+    if item.text in kinds.POSTURES and draft.head not in kinds.ANIMATE and any(
+            each.head in kinds.ANIMATE for each in draft.outers):
+        return False  # "the kid in the snow smiling"
     if draft.brief and not draft.linked and (item.doing or not all(each.adjective for each in run)):
         return False
     if item.adjective and not item.doing and not (run[-1].adjective or run[-1].verb or draft.linked):
@@ -119,26 +137,29 @@ def _after_noun(reader: Reader, draft: Draft, item: Item) -> bool:
         _describe(draft, item)
     elif not item.text.endswith("ly"):
         reader.ignore(item.text)
-    if item.text in words.HANDLING and _thing_follows(reader):
+    if item.text in words.HANDLING and thing_follows(reader):
         reader.relate(draft, "with")  # "eating a pizza"
     return True
 
 
-def _thing_follows(reader: Reader) -> bool:
-    run = reader.run(reader.past("determiner", "number"))
+def thing_follows(reader: Reader, start: int = 0) -> bool:
+    """Whether a noun is so far ahead, after what may stand before one."""
+    run = reader.run(reader.past("determiner", "number", start=start))
     return bool(run) and not all(each.adjective for each in run)
 
 
 def _describe(draft: Draft, *items: Item) -> None:
     for item in items:
-        if item.text not in words.DEGREES and not (item.text.endswith("ly") and item.tag == "RB"):
+        if item.text not in kinds.DEGREES and not (item.text.endswith("ly") and item.tag == "RB"):
             draft.describe(item.text)
 
 
 def number(reader: Reader, draft: Draft, item: Item) -> bool:
     """As in "two dogs", "dogs (both)" and "player 12". A "pair of scissors" is one thing."""
-    if item.text == "pair" and reader.see(1).idea == "of" and reader.see(2).text in words.PAIRED:
+    if item.text == "pair" and reader.see(1).idea == "of" and reader.see(2).text in kinds.PAIRED:
         return word(reader, draft, item)
+    if item.text in words.SOME_OF_ALL:
+        reader.ignore(item.text)
     if draft.head is not None and item.text.isdecimal():
         draft.head = f"{draft.head} {item.text}"
     elif draft.head is None or (draft.plural and draft.number is None):
@@ -147,8 +168,8 @@ def number(reader: Reader, draft: Draft, item: Item) -> bool:
 
 
 def determiner(reader: Reader, draft: Draft, item: Item) -> bool:
-    """A noun right after another: "the cup the lady holds" does not say how the two stand, unlike "the one I mean is
-    the cup" and "the cup the red one"."""
+    """A noun right after another starts a clause, "the cup the lady holds", unlike in "the one I mean is the cup" and
+    "the cup the red one"."""
     described = reader.past("word", "side", start=1)
     if draft.head is None or draft.linked or draft.negate or reader.see(1).idea not in ("word", "number", "one"):
         return reader.skip()
@@ -156,12 +177,26 @@ def determiner(reader: Reader, draft: Draft, item: Item) -> bool:
         return False
     if reader.see(described).idea == "one":
         return reader.skip()
-    other = reader.target(draft, brief=True)
-    reader.ignore(other.head if other else item.text)
-    reader.skip_past("be")
-    while reader.see().verb:
-        reader.skip()
+    clause(reader, draft)
     return True
+
+
+def clause(reader: Reader, draft: Draft, negated: bool = False) -> None:
+    """How another thing stands to the draft's, told the other way round: "the horse that the girl is riding"."""
+    other = reader.target(draft, brief=True)
+    negated = negated or any(reader.see(i).idea == "not" for i in range(reader.past("be", "not")))
+    reader.skip_past("be", "not")
+    last = reader.see(-1)
+    if other is not None and last.doing:  # "is sitting" belongs to what follows
+        other = replace(other, conditions=tuple(each for each in other.conditions if each != Attribute(last.text)))
+    while last.idea != "relation" and (reader.see().verb or reader.see().doing or reader.see().idea == "relation"):
+        last = reader.see()
+        reader.skip()
+    kind = "with" if last.text in words.HANDLING else last.value if last.idea == "relation" else None
+    if other is not None and kind in words.INVERSE and not thing_follows(reader):
+        draft.relate(words.INVERSE[kind], other, negated=negated)
+    else:
+        reader.ignore(other.head if other else last.text)
 
 
 def one(reader: Reader, draft: Draft, item: Item) -> bool:
@@ -176,6 +211,13 @@ def one(reader: Reader, draft: Draft, item: Item) -> bool:
     else:
         draft.head = draft.like if item.text in ("one", "ones") else THING
         draft.plural = item.text.endswith("s")
+    return reader.skip()
+
+
+def fill(reader: Reader, draft: Draft, item: Item) -> bool:
+    """Words that say nothing, but for "up" and "down" in "with its head down"."""
+    if item.text in ("up", "down") and draft.head in kinds.BODY:
+        draft.describe(item.text)
     return reader.skip()
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from . import words
+from . import kinds, words
 from .draft import Draft
 from .items import Item
 from .nouns import word
-from .query import Side
+from .query import Kind, Side
 from .reader import Reader
 
 
@@ -23,12 +23,13 @@ def place(reader: Reader, draft: Draft, ahead: int = 0, counted: bool = False) -
     they are `counted` after "from"."""
     if draft.brief and (ahead or draft.head is not None):
         return False
+    on = reader.see().text == "on"
     reader.skip(ahead)
     start = reader.at
     sides = _sides(reader)
     along = any(item.text in words.LINES for item in reader.items[start : reader.at])  # "second in the top row"
     if not skip_picture(reader) and sides and reader.see().idea == "of":
-        return _side_of(reader, draft, sides)
+        return _side_of(reader, draft, sides, on)
     order = words.COUNTED_FROM.get(sides[-1]) if sides else None
     if draft.order and order and (counted or ((ahead or draft.head) and not along)):
         draft.rank(order, onwards=counted)
@@ -58,7 +59,7 @@ def skip_picture(reader: Reader) -> bool:
     return False
 
 
-def _side_of(reader: Reader, draft: Draft, sides: list[Side]) -> bool:
+def _side_of(reader: Reader, draft: Draft, sides: list[Side], on: bool) -> bool:
     """A relation in "dog on the left of the car", a part in "top of the train", a choice in "middle of the dogs"."""
     reader.skip()
     if draft.head is None:
@@ -72,7 +73,8 @@ def _side_of(reader: Reader, draft: Draft, sides: list[Side]) -> bool:
     negated = draft.negated()
     target = reader.target(draft)
     if target is not None:  # "in the corner of the room", "in the middle of the cats"
-        draft.relate("in" if target.number == 1 else "between", target, negated=negated)
+        inside: Kind = "on" if on or sides[-1] == "edge" else "in"
+        draft.relate(inside if target.number == 1 else "between", target, negated=negated)
     return True
 
 
@@ -102,7 +104,7 @@ def part(reader: Reader, draft: Draft, item: Item) -> bool:
     """A row is no thing of its own, unless it is a "row of chairs"; a line may be one."""
     of = reader.see(1).idea == "of"
     alone = draft.head is None and draft.order is None and not draft.conditions
-    if alone and (item.text in words.MEASURES if of else item.text in words.PLACES_AND_THINGS):
+    if alone and (item.text in kinds.MEASURES if of else item.text in words.PLACES_AND_THINGS):
         return word(reader, draft, item)
     reader.skip()
     if of and draft.head is None and item.text in words.LINES:

@@ -13,20 +13,29 @@ goes from left to right and has one rule for each idea read by
 
 What follows a noun is said of the nearest noun before it, but what one is with says no more than its noun: in "the cat
 by the man in the hat on the left" the man is on the left.
+What is worn or carried is said of the nearest who can wear it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 
 from . import joins, nouns, orders, places, relations
 from .expression import check_expression
-from .items import items
-from .query import Query
+from .items import Item, items
+from .query import THING, Query, Target
 from .reader import Reader, Rule
 from .supplied import supplied
-from .words import Idea
+from .words import OPPOSITE, Idea
+
+_REQUEST = re.compile(
+    r"[.?!;]\s+(?=(?:please |so |now |just |then |and )*(?:i want|i need|i mean|i'd like|i would like|i'm looking for|"
+    r"give|show|find|select|segment|mark|mask|pick|highlight|cut|get|choose|outline|point|can you|could you|would you|"
+    r"which|where)\b)", re.IGNORECASE)
+"""Between a sentence that tells what there is and one that asks for something."""
 
 _RULES: Mapping[Idea, Rule] = {
     "word": nouns.word, "number": nouns.number, "determiner": nouns.determiner, "one": nouns.one,
@@ -38,9 +47,9 @@ _RULES: Mapping[Idea, Rule] = {
     "possessive": relations.possessive, "at": relations.preposition, "from": relations.preposition,
     "unknown": relations.preposition, "heading": relations.heading, "distance": relations.distance,
     "and": joins.and_, "but": joins.but, "except": joins.except_, "not": joins.not_, "that": joins.that, "be": joins.be,
-    "ignored": joins.ignored,
+    "ignored": joins.ignored, "fill": nouns.fill,
 }
-"""What reads the items of an idea; "fill" and "than" are skipped."""
+"""What reads the items of an idea; "than" is skipped."""
 
 
 def query(text: object) -> Query:
@@ -53,5 +62,26 @@ def _query(text: str) -> Query:
     found: Query | None = supplied((text, Query))
     if found is not None:
         return found
-    reader = Reader(items(text), _RULES)
-    return Query(text, reader.targets(), tuple(reader.ignored))
+    before, sentence = _sentences(text)
+    context = Reader(items(before), _RULES).targets() if before else (Target(THING),)
+    like = context[-1].head
+    reader = Reader(items(sentence), _RULES, like)
+    targets = reader.targets()
+    if targets == (Target(THING),):
+        targets = context  # "I see two dogs. Mark them."
+    targets = tuple(
+        replace(each, head=like) if each.head == THING and each.number != "all" else each for each in targets)
+    return Query(text, targets, (*reader.ignored, *_lost(reader.items, targets, reader.ignored)))
+
+
+def _sentences(text: str) -> tuple[str, str]:
+    """What is said before the sentence that asks, as in "You see the two cats? I want the left one", and that."""
+    starts = [match.end() for match in _REQUEST.finditer(text)]
+    return (text[: starts[-1]], text[starts[-1] :]) if starts else ("", text)
+
+
+def _lost(found: list[Item], targets: tuple[Target, ...], ignored: list[str]) -> list[str]:
+    """The words of direction that say nothing in the targets; none is lost without a word."""
+    said = " ".join([*map(str, targets), *ignored])
+    placed = [item for item in found if item.idea in ("side", "extreme") and item.value in ("left", "right")]
+    return [item.text for item in placed if item.value not in said and f"from {OPPOSITE[item.value]}" not in said]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 
-from . import words
+from . import kinds
 from .draft import Draft
 from .items import END, Item
 from .query import THING, Kind, Target
@@ -19,10 +19,11 @@ MAX_DEPTH = 12
 
 class Reader:
     """`rules` has the rule for each idea that is not skipped: given the draft and its next item, it reads that and what
-    belongs to it, or returns False where the item is not this draft's. `ignored` gathers what was not understood."""
+    belongs to it, or returns False where the item is not this draft's. `like` is the noun that a first "one" stands
+    for. `ignored` gathers what was not understood."""
 
-    def __init__(self, items: list[Item], rules: Mapping[Idea, Rule]):
-        self.items, self.rules = items, rules
+    def __init__(self, items: list[Item], rules: Mapping[Idea, Rule], like: str = THING):
+        self.items, self.rules, self.like = items, rules, like
         self.at = 0
         self.ignored: list[str] = []
 
@@ -63,7 +64,7 @@ class Reader:
         """All that the items name; one thing where they name nothing."""
         drafts: list[Draft] = []
         while self.see().idea:
-            draft = self.read(Draft(like=drafts[-1].said if drafts else THING))
+            draft = self.read(Draft(like=drafts[-1].said if drafts else self.like))
             if draft.something:
                 drafts.append(draft)
             self.skip_past("and")
@@ -99,14 +100,14 @@ class Reader:
             draft.relate(kind, *_both(first, self.target(draft, like=first.head)), negated=negated)
         else:
             draft.relate(kind, first, negated=negated)
-        while kind == "with" and self.see().idea == "and" and self.clothes(1, words.HAD):
+        while kind == "with" and self.see().idea == "and" and self.clothes(1, kinds.HAD):
             self.skip()
             more = self.target(draft, brief)
             if more is not None:
                 draft.relate(kind, more, negated=negated)
         return True
 
-    def clothes(self, start: int = 0, nouns: frozenset[str] = words.CLOTHES) -> bool:
+    def clothes(self, start: int = 0, nouns: frozenset[str] = kinds.CLOTHES) -> bool:
         """Whether one of the next words, from `start` on, is of these: "in a red shirt", "in his white top"."""
         start = self.past("determiner", "fill", "number", start=start)
         end = self.past("word", "and", start=start)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from . import words
+from . import kinds, words
 from .draft import Draft
 from .items import Item
-from .nouns import word
+from .nouns import thing_follows, word
 from .places import place, skip_picture, starts
-from .query import THING, Kind, Rank, Side
+from .query import THING, Kind, Place, Rank, Side
 from .reader import MAX_DEPTH, Reader
 
 
@@ -17,24 +17,54 @@ def relation(reader: Reader, draft: Draft, item: Item) -> bool:
     A brief draft has none but what its owner has too: "girl with a flower in her hair".
     """
     ahead = reader.past("determiner", "fill", start=1)
+    if item.text == "on" and reader.see(1).text == "top" and draft.brief and draft.named and (
+            reader.see(2).idea not in ("side", "part", "of", "word")):
+        return reader.skip(2)  # "cake with strawberries on top"
     if item.text in words.BEFORE_PLACES and starts(reader, draft, ahead):
         return place(reader, draft, ahead)
     if reader.see(ahead).idea == "picture" and reader.see(ahead + 1).idea not in ("word", "part") and (
             item.value in words.PLACE_IN_PICTURE):
         draft.place(*words.PLACE_IN_PICTURE[item.value])
         return reader.skip(ahead + 1)
-    if draft.brief and not (item.value in ("in", "on") and reader.see(1).text in words.POSSESSIVES):
+    clothes = item.text == "in" and reader.clothes(1)
+    if item.value == "with" or clothes:
+        if of_another(reader, draft):
+            return False
+    elif draft.brief and not (item.value in ("in", "on") and reader.see(1).text in words.POSSESSIVES):
         return False
     reader.skip()
+    if item.text in words.NOT_QUITE:
+        reader.ignore(item.text)
+    if item.text == "over" and reader.see(-2).doing and reader.see().text == "to":
+        return True  # "bending over to pick up the ball"
+    if item.text == "on" and draft.head in kinds.PERSONS and reader.clothes(nouns=kinds.PHONES):
+        return _relate(reader, draft, "with", item.text)
     if item.text == "in" and _colours(reader, draft):
         return True
-    return _relate(reader, draft, "with" if item.text == "in" and reader.clothes() else item.value, item.text)
+    return _relate(reader, draft, "with" if clothes else item.value, item.text)
+
+
+def of_another(reader: Reader, draft: Draft, ahead: int = 0) -> bool:
+    """Whether what one is with, said so far ahead, is said of an outer draft's thing: the nearest that can wear it, in
+    "kid in the snow wearing a red jacket", or else the outer one. Animals leave it to people: "the man on the horse
+    holding a flag"."""
+    item = reader.see(ahead)
+    worn = item.text in words.WORN
+    if draft.outer is None or not draft.named:
+        return False
+    if draft.brief and not thing_follows(reader, ahead + 1):
+        return True  # "the umbrella the lady is holding"
+    if draft.head in kinds.PERSONS or (worn and draft.head in kinds.ANIMALS and (
+            draft.linked or not any(each.head in kinds.PERSONS for each in draft.outers))):
+        return draft.brief and not (worn or item.text == "in")
+    animate = any(each.head in kinds.ANIMATE for each in draft.outers)
+    return draft.brief or worn or (animate and reader.clothes(ahead + 1, kinds.HAD))
 
 
 def _colours(reader: Reader, draft: Draft) -> bool:
     """Colours that no noun follows are what the thing is like: "in dark blue and white"."""
     end = _past_colours(reader, reader.past("determiner", "fill", "number"))
-    while end and reader.see(end).idea == "and" and reader.see(end + 1).text in words.COLOURS | words.SHADES:
+    while end and reader.see(end).idea == "and" and reader.see(end + 1).text in kinds.COLOURS | kinds.SHADES:
         end = _past_colours(reader, end + 1)
     if end:
         draft.describe(*(reader.see(i).text for i in range(end) if reader.see(i).idea == "word"))
@@ -45,10 +75,10 @@ def _colours(reader: Reader, draft: Draft) -> bool:
 def _past_colours(reader: Reader, start: int) -> int:
     """How far ahead the colours that start there end; 0 where they describe a noun."""
     end = start
-    while reader.see(end).text in words.COLOURS | words.SHADES:
+    while reader.see(end).text in kinds.COLOURS | kinds.SHADES:
         end += 1
     described = reader.see(end).names or reader.had("top", end)
-    return end if end > start and reader.see(end - 1).text in words.COLOURS and not described else 0
+    return end if end > start and reader.see(end - 1).text in kinds.COLOURS and not described else 0
 
 
 def _relate(reader: Reader, draft: Draft, kind: Kind, text: str) -> bool:
@@ -67,12 +97,14 @@ def unrelated(reader: Reader, draft: Draft, item: Item) -> bool:
     """As in "without a hat"."""
     if draft.brief:
         return False
+    if of_another(reader, draft):
+        return False
     draft.negate = not draft.negate  # "not without"
     return relation(reader, draft, item)
 
 
 def of(reader: Reader, draft: Draft, item: Item) -> bool:
-    """A relation in "the wheel of the car", a choice in "the biggest (one) of the dogs" and "the middle cat of the three"."""
+    """A relation in "the wheel of the car", a choice in "the biggest of the dogs" and "the middle cat of the three"."""
     if skip_picture(reader):
         return True
     reader.skip()
@@ -102,6 +134,11 @@ def preposition(reader: Reader, draft: Draft, item: Item) -> bool:
     ahead = reader.past("determiner", "fill", start=1)
     if item.text in ("to", "from") and not draft.brief and _distant_noun(reader, draft):
         return True
+    if item.text == "looking at" and reader.see(1).text in words.POSSESSIVES and not draft.brief:
+        reader.skip()  # "looking at her phone"
+        return _relate(reader, draft, "with", item.text)
+    if item.text == "off" and reader.see(1).idea in ("relation", "at"):
+        return reader.skip()  # "cut off on the left"
     if starts(reader, draft, ahead):
         return place(reader, draft, ahead, counted=item.idea == "from")
     if reader.see(ahead).idea in ("picture", "viewer"):
@@ -113,14 +150,25 @@ def preposition(reader: Reader, draft: Draft, item: Item) -> bool:
         return _relate(reader, draft, "next to", item.text)
     if item.idea != "at":
         reader.ignore(item.text)
-    if draft.head is not None:
-        reader.target(draft)
+    purpose = item.text == "to" and reader.see().tag == "VB"  # "to pick up the ball"
+    if purpose:
+        reader.skip()
+    dropped = reader.target(draft) if draft.head is not None else None
+    if dropped is not None and dropped.head == THING:
+        draft.conditions += [each for each in dropped.conditions if isinstance(each, (Place, Rank))]
+    elif dropped is not None and item.idea == "at":
+        reader.ignore(dropped.head if purpose else f"{item.text} {dropped.head}")
     return True
 
 
 def heading(reader: Reader, draft: Draft, item: Item) -> bool:
     """What is "facing left" is at no place by that, and it is not understood."""
     ahead = reader.past("at", "determiner", start=1)
+    faces = item.text == "facing" and reader.see(1).idea == "determiner" and reader.see(ahead).idea == "word"
+    if faces and not draft.brief:
+        reader.ignore(item.text)
+        reader.skip()
+        return _relate(reader, draft, "next to", item.text)
     if reader.see(ahead).idea != "side":
         return word(reader, draft, item)
     reader.ignore(" ".join(reader.see(i).text for i in range(ahead + 1)))

@@ -69,6 +69,27 @@ def singular(word: str) -> str:
     return str(token.lemma_).lower()
 
 
+@lru_cache(maxsize=1)
+def _dictionary() -> frozenset[str]:
+    """The English words of spaCy's tables: dictionary forms, irregular forms and function words."""
+    from spacy.lang.en.stop_words import STOP_WORDS
+
+    with _LOCK:
+        lookups = _language().get_pipe("lemmatizer").lookups
+    tables = [lookups.get_table(name) for name in ("lemma_index", "lemma_exc")]
+    return frozenset(STOP_WORDS).union(*(words for table in tables for words in table.values()))
+
+
+def known(word: str) -> bool:
+    """Whether a word is in spaCy's tables, perhaps with a regular ending."""
+    endings = (("", ""), ("s", ""), ("es", ""), ("ies", "y"), ("ed", ""), ("ed", "e"), ("ing", ""), ("ing", "e"),
+               ("er", ""), ("er", "e"), ("ier", "y"), ("est", ""), ("est", "e"), ("iest", "y"))
+    stems = [(word.removesuffix(end) + base, end) for end, base in endings if word.endswith(end)]
+    doubles = re.compile(r"[^aeiou][aeiou][bdgmnpt]$")  # "bigger", not "biger"
+    return any(stem in _dictionary() and not (end in ("er", "est", "ed", "ing") and doubles.search(stem))
+               for stem, end in stems)
+
+
 def parse(text: object, settings: ExpressionSettings = ExpressionSettings()) -> Expression:
     """Analyse an expression (section 3.2: the root; section 3.3: the clues).
 

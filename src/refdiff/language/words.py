@@ -17,34 +17,6 @@ Idea = Literal["", "word", "side", "extreme", "part", "picture", "viewer", "ordi
                "that", "be", "request", "fill", "ignored"]
 """What an item of an expression can be: "" is the end, "word" a word that stands in no table."""
 
-# Before words are looked up
-
-SPELLINGS = (
-    (r"[’‘´`]", "'"),
-    (r"[“”]", '"'),
-    (r"\bw/o\b", "without "),
-    (r"\bw/", "with "),
-    (r"\bnon-", "non "),
-    (r"#\s*(?=\d)", "number "),
-    (r"(?<=\w)[+&](?=\w)", " and "),
-    (r"(?<=\w)/(?=\w)", " / "),
-    (r"\s-+\s|[–—]", " , "),
-)
-"""Signs as words and as the plain signs that the tagger knows, by regular expression."""
-TYPOS = {
-    "teh": "the", "hte": "the", "thier": "their", "rigth": "right", "rihgt": "right", "righ": "right", "lefft": "left",
-    "letf": "left", "botom": "bottom", "buttom": "bottom", "bottem": "bottom", "midle": "middle", "middel": "middle",
-    "secnd": "second", "thrid": "third", "furtherest": "furthest", "fartherest": "farthest", "behing": "behind",
-    "infront": "in front", "nextto": "next to", "inbetween": "in between", "ontop": "on top", "forground": "foreground",
-    "backround": "background", "yello": "yellow", "wearign": "wearing", "holidng": "holding", "beetween": "between",
-}
-COMPOUNDS = frozenset(
-    "hot_dog fire_hydrant stop_sign remote_control french_fry french_fries polar_bear potted_plant cell_phone "
-    "mobile_phone tank_top crop_top ice_cream black_board white_board high_chair parking_meter parking_lot "
-    "swimming_pool cutting_board washing_machine teddy_bear wine_glass wine_glasses beer_glasses "
-    "water_glasses dining_table dining_room frying_pan shopping_cart shopping_bag sleeping_bag".split())
-"""Nouns of two words that a tagger may read otherwise; an "s" of the plural may follow."""
-
 # Where: sides, the end of a side, and what has sides
 
 _SIDES: dict[Side, str] = {
@@ -133,16 +105,18 @@ _RELATIONS: dict[Kind, str] = {
              "directly_under just_below just_under",
     "next to": "next_to beside besides near near_to nearby close_to close_by by alongside adjacent_to next around "
                "right_next_to directly_next_to right_beside right_by by_the_side_of at_the_side_of on_the_side_of "
-               "side_by_side_with not_far_from in_the_vicinity_of",
+               "side_by_side_with not_far_from in_the_vicinity_of opposite opposite_to opposite_from opposite_of "
+               "across_from diagonal_from",
     "between": "between in_between betwixt among amongst",
     "behind": "behind in_back_of in_the_back_of at_the_back_of right_behind directly_behind hidden_by",
     "in front of": "in_front_of in_the_front_of right_in_front_of directly_in_front_of before",
-    "on": "on upon on_top_of on_the_top_of atop sitting_atop onto riding riding_on",
+    "on": "on upon on_top_of on_the_top_of atop sitting_atop onto riding riding_on ride rides rides_on",
     "in": "in inside within into inside_of enclosed_by surrounded_by",
-    "touching": "touching touches against leaning_on leaning_against attached_to in_contact_with overlapping "
+    "touching": "touching touches touch against leaning_on leaning_against attached_to in_contact_with overlapping "
                 "overlapping_with",
     "with": "with hold holds holding wear wears wearing carry carries carrying containing has have having had_on using "
-            "bearing whose",
+            "bearing whose showing displaying depicting sporting",
+    "of": "held_by worn_by carried_by owned_by belonging_to belongs_to being_held_by being_worn_by being_carried_by",
 }
 _UNRELATED: dict[Kind, str] = {
     "with": "without lacking missing with_no has_no have_no having_no",
@@ -163,9 +137,20 @@ PLACE_IN_PICTURE: dict[Kind, tuple[Side, ...]] = {"left of": ("left",), "right o
 """Where a thing is that stands so to the picture."""
 BEFORE_PLACES = frozenset("on in by near within".split())
 """Relations that are none before a side: "on the left"."""
+NOT_QUITE = frozenset(("opposite", "opposite to", "opposite from", "opposite of", "across from", "diagonal from"))
+"""Said with these, things are near each other, and how they stand is not understood."""
+WORN = frozenset("hold holds holding wear wears wearing carry carries carrying sporting".split())
+"""Relations that only people and animals have, to their clothes and to what they carry."""
 SIDE_ALONE: dict[str, Side] = {"between": "middle", "in between": "middle", "behind": "back", "above": "top",
                                "below": "bottom", "underneath": "bottom"}
 """Where a thing is, said with a relation that nothing follows: "the one behind"."""
+INVERSE: dict[Kind, Kind] = {
+    "on": "below", "in": "with", "with": "of", "left of": "right of", "right of": "left of", "above": "below",
+    "below": "above", "next to": "next to", "behind": "in front of", "in front of": "behind", "touching": "touching",
+    "bigger than": "smaller than", "smaller than": "bigger than", "taller than": "shorter than",
+    "shorter than": "taller than",
+}
+"""How the second thing stands to the first: "the horse that the girl is riding" is below her."""
 HANDLING = frozenset("eating drinking reading throwing kicking hitting swinging pushing pulling catching playing "
                      "feeding petting hugging cutting pouring".split())
 """What is done to a thing at hand, which the doer is then with."""
@@ -176,11 +161,16 @@ _UNKNOWN = ("along across through like as off beyond past about for looking_at s
 # How many, and what stands for a noun
 
 _NUMBERS: dict[int | Literal["all"], str] = {
-    2: "two both both_of pair couple couple_of a_couple_of", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven",
-    8: "eight", 9: "nine", 10: "ten", 11: "eleven", 12: "twelve dozen",
+    2: "two both both_of pair couple couple_of a_couple_of", 3: "three", 4: "four", 5: "five",
+    6: "six half_a_dozen half_dozen a_half_dozen", 7: "seven", 8: "eight", 9: "nine", 10: "ten", 11: "eleven",
+    12: "twelve dozen",
     "all": "all all_of every every_single every_one_of each each_of any_of some_of several several_of many many_of few "
-           "a_few a_few_of lots_of a_lot_of multiple various",
+           "a_few a_few_of lots_of a_lot_of multiple various dozens_of every_other every_second every_third "
+           "every_fourth the_rest_of rest_of the_remaining remaining",
 }
+SOME_OF_ALL = frozenset(("every other", "every second", "every third", "every fourth", "the rest of", "rest of",
+                         "the remaining", "remaining"))
+"""Numbers that leave some out, which is not understood."""
 _DETERMINERS = "the a an this these those my your his her their our its some any another either"
 POSSESSIVES = frozenset("my your his her their our its".split())
 _ONES = "one ones thing things object objects item items stuff"
@@ -198,61 +188,22 @@ _THAT = "that which"
 _BE = ("is are was were be being been has_been 's s 're do does did doesn don ca looks appears "
        "seems located placed positioned situated stands stand standing_there lies found shown seen visible there_is "
        "there_are dressed clad i")
-_REQUESTS = "can mark mask point"
+_REQUESTS = ("can mark mask point cut_out crop crop_out extract isolate label annotate trace circle click click_on "
+             "grab mind try_to want_you i_see masking marking selecting finding segmenting highlighting outlining "
+             "pointing_out pointing_to picking picking_out cutting_out showing_me locating identifying "
+             "segmentation segmentation_mask masks mask_out put_a_mask_on put_a_mask_over draw_a_box_around "
+             "draw_around box_around selection silhouette contour cutout cut-out")
+MASKS = frozenset(("mask", "masks", "segmentation", "segmentation mask", "outline", "selection", "silhouette",
+                   "contour", "cutout", "cut-out"))
+"""What is asked for of a thing: "a mask of the bus"."""
 """Words that fill at the beginning, before what is asked for: "mask the girl" but not "the girl with the mask"."""
 _FILL = ("please find show could would want need give get choose select highlight locate identify detect segment "
          "outline draw pick tell help look see mean where thanks hello hey hi ok okay am 'm 'd 'll let kindly we "
          "just only exactly directly actually really might may must will so then try thank_you can_i i_can i_can_see "
          "you_can_see one_can_see can_be i_mean i_want i_need would_like would_like_to 'd_like looking_for point_to "
-         "counting counted point_at point_out pick_out which_one what_color what_colour nothing_but for_me for_us here there "
-         "over_here over_there together in_line in_a_line in_a_row up down out . ? ! : \" '' ' ` `` ( ) [ ] / -")
-_IGNORED = "other same different nobody nothing none"
-
-# Kinds of words
-
-COLOURS = frozenset("red green blue yellow purple pink brown black white gray grey beige tan khaki orange violet "
-                    "golden gold silver turquoise maroon cyan teal navy blonde".split())
-SIZES = frozenset("big small large little tiny huge tall short long wide thin fat giant old young new".split())
-MATERIALS = frozenset("wooden plastic metal leather plaid".split())
-SHADES = frozenset("dark light bright pale deep".split())
-ADJECTIVES = COLOURS | SIZES | SHADES | MATERIALS | frozenset(
-    "striped checkered spotted floral plain colorful colourful empty full open closed broken blurry shiny fluffy "
-    "furry fuzzy hairy dirty clean wet dry round square".split())
-"""What describes, whatever a tagger says."""
-NOUNS_TOO = MATERIALS | frozenset("light square".split())
-"""Adjectives that may be nouns where a tagger says so."""
-DEGREES = frozenset("most least very quite rather too more much almost still".split())
-CLOTHES = frozenset("shirt hat cap coat jacket dress suit tie jeans pants shorts skirt top uniform t-shirt tshirt tee "
-                    "sweater hoodie vest glasses sunglasses helmet scarf gown jersey outfit sweatshirt blouse shoe "
-                    "boot sock glove apron robe costume bikini swimsuit trouser tank overalls cloth clothing clothes "
-                    "tuxedo stripe plaid sandal sneaker beanie hood poncho cape mask".split())
-HAD = CLOTHES | frozenset("beard hair mustache moustache ponytail tattoo backpack purse necklace watch".split())
-"""What one may be with several of: "with a hat and a beard"."""
-MEASURES = frozenset("piece slice pair bowl glass cup bottle plate bunch group box can set stack pile basket bag loaf "
-                     "scoop bouquet herd flock jar mug tray pack carton bucket vase pot bit chunk portion stick "
-                     "ball roll sheet row".split())
-"""Nouns that make one with the noun after "of"."""
-KINDS = frozenset("kind type sort".split())
-"""Nouns that give way to the noun after "of"."""
-PAIRS = frozenset("scissors glasses jeans pants shorts trousers sunglasses headphones goggles pliers binoculars "
-                  "overalls clothes".split())
-"""Plural in form, one in meaning."""
-IE_PLURALS = frozenset("cookies pies ties zombies brownies smoothies selfies hoodies movies veggies birdies doggies genies "
-                       "pixies cuties sweeties magpies neckties bowties".split())
-"""Plurals that only lose an s."""
-SINGULAR_ENDINGS = ("ss", "us", "is")
-SINGULAR = frozenset("lens bus gas canvas atlas christmas species series chess tennis swiss news".split())
-PAIRED = PAIRS | frozenset("shoes socks gloves boots sandals sneakers slippers mittens earrings skis".split())
-"""What a "pair of" is one thing of; a "pair of dogs" is two."""
-ING_NOUNS = frozenset("building ring earring ceiling painting king string wing clothing sting swing spring thing "
-                      "railing icing dressing stuffing bedding pudding sibling duckling frosting topping "
-                      "filling awning".split())
-WEARERS = frozenset("man woman boy girl guy lady kid child person player dude".split())
-"""Whom one tells by clothes: "red shirt guy"."""
-PEOPLE = {"people": "person", "persons": "person", "men": "man", "women": "woman", "children": "child", "mice": "mouse",
-          "geese": "goose", "feet": "foot", "teeth": "tooth", "guys": "guy", "ladies": "lady", "folks": "person",
-          "kids": "kid"}
-"""Plurals that a tagger often misses."""
+         "counting counted point_at point_out pick_out which_one what_color what_colour nothing_but for_me for_us here "
+         "there over_here over_there together in_line in_a_line in_a_row up down out . ? ! : \" '' ' ` `` ( ) [ ] / -")
+_IGNORED = "other same different nothing none"
 
 
 def _table() -> dict[tuple[str, ...], tuple[Idea, Any]]:
