@@ -38,7 +38,7 @@ def reference(model):
 
 @pytest.mark.parametrize("preset", [None, "paper", "official"])
 def test_answers_are_those_of_the_reference_implementation(model, reference, preset):
-    settings = model.bundle.settings(preset).replace(points_per_side=6, min_area=0)
+    settings = model.bundle.settings(preset).replace(points_per_side=6, min_area=0, reading="root")
     scene = model.encode(shapes(), settings)
     for text in ("a ball", "the blue book on the right"):
         answer = reference.answer(shapes(), text, settings)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import shapes
+from conftest import ROOT, shapes
 from refdiff import InputError
 from refdiff.cli.main import main
 from refdiff.cli.segment import images_and_expressions
@@ -19,7 +19,8 @@ def test_segment_writes_masks_overlays_and_a_table(image_file, tmp_path, capsys)
     out = tmp_path / "out"
     assert main(["segment", str(image_file), "the ball on the left", "ball", "ball", "--out", str(out)]) == 0
     table = capsys.readouterr().out.splitlines()
-    assert len(table) == 4 and table[0].split() == ["image", "expression", "score", "confidence", "box", "mask"]
+    assert len(table) == 4 and table[0].split() == ["image", "expression", "found", "score", "confidence", "box",
+                                                                "mask"]
     masks = sorted(out.glob("*.mask.png"))
     assert len(masks) == 3 == len(list(out.glob("*.overlay.png")))
     with Image.open(masks[0]) as mask:
@@ -51,7 +52,8 @@ def test_proposals_from_a_file(image_file, tmp_path, capsys):
     left[:, :70] = True
     runs = [{"size": [96, 144], "counts": np.diff([0, *[0, 70 * 96], 144 * 96]).tolist()}]
     (tmp_path / "masks.json").write_text(json.dumps({image_file.name: runs}))
-    assert main(["segment", str(image_file), "ball", "--proposals", str(tmp_path / "masks.json"), "--json"]) == 0
+    assert main(["segment", str(image_file), "ball", "--proposals", str(tmp_path / "masks.json"), "--json", "--set",
+                 "targets=one"]) == 0
     assert np.array_equal(from_rle(json.loads(capsys.readouterr().out)[0]["segmentation"]), left)
     (tmp_path / "masks.json").write_text(json.dumps({image_file.name: [{"size": [5, 5], "counts": [25]}]}))
     assert main(["segment", str(image_file), "ball", "--proposals", str(tmp_path / "masks.json"), "--json"]) == 2
@@ -71,6 +73,24 @@ def test_unknown_words_are_noticed(image_file, capsys):
     captured = capsys.readouterr()
     assert "--model sd15" in json.loads(captured.out)[0]["notice"]
     assert captured.err.count("\n") == 1 and "'bulldozer'" in captured.err
+
+
+def test_what_is_found_is_counted_and_explained_and_nothing_is_an_answer_too(tmp_path, capsys):
+    call = ["segment", str(ROOT / "examples" / "scene.png"), "the cats", "a zebra", "--device", "cpu", "--explain"]
+    assert main([*call, "--json"]) == 0
+    captured = capsys.readouterr()
+    cats, zebra = json.loads(captured.out)
+    assert cats["found"] and len(cats["instances"]) == 2 and cats["query"] == "all cat" and cats["notice"] is None
+    assert sum(from_rle(each["segmentation"]) for each in cats["instances"]).astype(bool).sum() == cats["area"]
+    assert (zebra["found"], zebra["instances"], zebra["box"], zebra["area"]) == (False, [], None, 0)
+    assert not from_rle(zebra["segmentation"]).any() and "'zebra'" in zebra["notice"]
+    assert captured.err.splitlines() == ["refdiff: the cats: all cat", "refdiff: a zebra: one zebra",
+                                         f"refdiff: {zebra['notice']}"]
+    assert main([*call, "--out", str(tmp_path / "out")]) == 0
+    _, of_cats, of_zebra = capsys.readouterr().out.splitlines()
+    assert " 2 " in of_cats and " nothing " in of_zebra
+    with Image.open(tmp_path / "out" / "scene.a-zebra.mask.png") as mask:
+        assert not np.asarray(mask).any()
 
 
 def test_what_names_a_file_is_an_image_and_e_gives_any_expression(image_file, tmp_path, monkeypatch):

@@ -214,7 +214,9 @@ def test_any_text_is_an_expression_or_refused(text):
 
 @quick
 @given(st.fixed_dictionaries({"format": st.just(1) | JSON}, optional={
-    "name": JSON, "diffusion": JSON, "clip": JSON, "sam": JSON, "geometry": JSON, "settings": JSON, "domain": JSON,
+    "name": JSON, "diffusion": JSON, "clip": JSON, "sam": JSON, "geometry": JSON, "settings": JSON, "domain": JSON
+    | st.fixed_dictionaries({}, optional={"nouns": JSON, "vocabulary": JSON, "attributes": JSON, "low_score": JSON,
+                                          "meanings": JSON | st.dictionaries(st.text(), st.lists(st.text()))}),
     "calibration": JSON, "licence": JSON}) | JSON)
 def test_any_manifest_is_a_bundle_or_refused(manifest):
     with tempfile.TemporaryDirectory() as folder:

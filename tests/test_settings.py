@@ -23,16 +23,23 @@ OTHER = {
     "point_source": "peaks", "points_per_side": 6, "peaks": 2, "peak_distance": 0.3, "iou_threshold": 0.6,
     "stability_threshold": 0.9, "stability_offset": 3.0, "nms_threshold": 0.3, "duplicate_threshold": 0.4,
     "min_region": 400, "judged_side": 64, "resize": "8bit", "expressions_per_batch": 1, "points_per_batch": 3,
-    "crops_per_batch": 1}
+    "crops_per_batch": 1, "reading": "instances", "targets": "one", "threshold": 0.9, "each_threshold": 0.1,
+    "evidence_bias": -1.0, "evidence_text": 0.5, "evidence_map": 2.0, "evidence_parts": 1.0}
 
 
 @pytest.fixture(scope="module")
 def warm(model):
-    """A scene that has answered with every variant and setting of its own."""
+    """A scene that has answered with every variant and reading, and settings of its own."""
     scene = model.encode(shapes(), model.settings.replace(**CHEAP))
-    for variant in ("full", "g"):
-        scene.segment(["the ball on the left"], variant)
+    answers(scene, scene.settings)
     return scene
+
+
+def answers(scene, settings):
+    """Those of variant full, by the query and by the root, and of g."""
+    text = ["the ball on the left"]
+    return [scene.segment(text, "full", settings)[0], scene.segment(text, "g", settings)[0],
+            scene.segment(text, "full", settings.replace(reading="root"))[0]]
 
 
 # mini has layers at one stride alone, so that no other can be tried.
@@ -47,8 +54,7 @@ def test_a_warm_scene_answers_as_a_fresh_one_after_any_setting_changes(model, wa
     assert OTHER[name] != before or name == "layers"
     changed = warm.settings.replace(**changes)
     fresh = model.encode(shapes(), changed)
-    for variant in ("full", "g"):
-        own, other = (scene.segment(["the ball on the left"], variant, changed)[0] for scene in (warm, fresh))
+    for own, other in zip(answers(warm, changed), answers(fresh, changed), strict=True):
         assert np.array_equal(own.mask, other.mask)
         # Sums are ordered otherwise in other batches; all else is the same to the last bit.
         apart = 1e-5 if name.endswith("_per_batch") else 0
@@ -65,7 +71,8 @@ def test_every_setting_has_another_value_to_try():
     ({"min_region": -1}, "from 0 to"), ({"image_size": 1}, "from 16 to"), ({"seed": 10**30}, "seed"),
     ({"guidance": float("nan")}, "not nan"), ({"alpha": "x"}, "a number"), ({"alpha": True}, "a number"),
     ({"alfa": 1}, "no setting"), ({"timesteps": []}, "at least one"), ({"timesteps": "51"}, "a list"),
-    ({"combine": 3}, "one of"), ({"points_per_side": 0}, "from 1 to 128"),
+    ({"combine": 3}, "one of"), ({"reading": "all"}, "root, query, instances, relations"),
+    ({"targets": None}, "one, any"), ({"threshold": 1.5}, "from 0 to 1"), ({"points_per_side": 0}, "from 1 to 128"),
 ])
 def test_a_wrong_value_is_refused_by_name(changes, words):
     with pytest.raises(InputError, match=words):

@@ -65,7 +65,8 @@ def test_a_manifest_is_all_that_is_read(bundle):
     found = find_bundle(write(bundle, calibration={"kind": "logistic", "weights": [1, 2]}, name="mine"))
     assert (found.name, found.calibration["kind"], found.has("sam"), found.has("baseline_clip")) == (
         "mine", "logistic", True, False)
-    assert "cat" in found.domain.nouns and found.settings().segmentor.points_per_side == 16
+    assert "cat" in found.domain.nouns and "cat" in found.domain.vocabulary
+    assert found.settings().segmentor.points_per_side == 16
     assert found.settings("paper").generative.image_size == 192
     with pytest.raises(InputError, match="paper, official"):
         found.settings("papers")
@@ -118,6 +119,17 @@ def test_a_part_of_another_bundle_and_a_pipeline_folder(bundle, tmp_path):
     ('{"format": 1, "clip": {"repo": "a/' + "b" * 5000 + '"}}', "sub-folder"),
     ('{"format": 1, "settings": {"x": 1}}', "x"), ('{"format": 1, "settings": {"alpha": 2}}', "alpha"),
     ('{"format": 1, "geometry": {"image_size": NaN}}', "image_size"), ('{"format": 1, "settings": 3}', "settings"),
+    ('{"format": 1, "domain": {"vocabulary": "cat"}}', "vocabulary must be a list of words"),
+    ('{"format": 1, "domain": {"vocabulary": ["cat", 5]}}', "vocabulary"),
+    ('{"format": 1, "domain": {"vocabulary": ["\\ud800"]}}', "vocabulary"),
+    ('{"format": 1, "domain": {"attributes": {"red": true}}}', "attributes must be a list of words"),
+    ('{"format": 1, "domain": {"attributes": [" "]}}', "attributes"),
+    ('{"format": 1, "domain": {"meanings": ["cat"]}}', "meanings must name lists of nouns"),
+    ('{"format": 1, "domain": {"meanings": {"pet": "cat"}}}', "meanings, as 'pet', must be a list of words"),
+    ('{"format": 1, "domain": {"meanings": {"pet": [[]]}}}', "'pet'"),
+    ('{"format": 1, "domain": {"meanings": {"pet": []}}}', "at least one noun"),
+    ('{"format": 1, "domain": {"meanings": {"' + "a" * 5000 + '": 1}}}', "meanings"),
+    ('{"format": 1, "settings": {"reading": "all"}}', "reading"),
     ('{"format": 1, "domain": {"nouns": "cat"}}', "nouns"), ('{"format": 1, "domain": {"low_score": "a"}}', "low_"),
     ('{"format": 1, "calibration": []}', "calibration"), ('{"format": 1, "name": "a\\nb"}', "name"),
     ('{"format": 1, "name": "' + "a" * 2**21 + '"}', "larger"),

@@ -6,9 +6,17 @@ from contextlib import contextmanager
 import pytest
 
 from conftest import shapes
+from refdiff import RefDiff
 from refdiff.fast.sam_decoder import FoldedDecoder
+from refdiff.method.evidence import COLOURS
 
 TEXTS = ["a ball", "the cat", "a red car", "the dog"]
+
+
+@pytest.fixture
+def fresh(model):
+    """A model that has seen no text."""
+    return RefDiff(model.bundle, model.device)
 
 
 @contextmanager
@@ -47,19 +55,30 @@ def counted(model):
             handle.remove()
 
 
-def test_work_for_an_image_and_for_further_expressions(model):
-    scene = model.encode(shapes())
-    points = model.settings.segmentor.points_per_side**2
-    with counted(model) as first:
+@pytest.mark.parametrize(("reading", "calls", "texts"), [("root", 1, 6), ("relations", 2, len(COLOURS))])
+def test_work_for_an_image_and_for_further_expressions(fresh, reading, calls, texts):
+    """Of a noun that a query names CLIP has seen all it is weighed against; of a colour the others are new."""
+    scene = fresh.encode(shapes(), fresh.settings.replace(reading=reading))
+    points = fresh.settings.segmentor.points_per_side**2
+    with counted(fresh) as first:
         scene.segment(TEXTS[:1])
-    assert first["VAE"] == first["SAM encoder"] == first["CLIP text"] == first["text encoder"] == 1
+    assert first["VAE"] == first["SAM encoder"] == first["text encoder"] == 1
+    assert first["CLIP text rows"] == (2 if reading == "root" else len(fresh.bundle.domain.vocabulary))
     assert first["SAM decoder rows"] == points and first["SAM decoder"] <= points / 8
     assert first["U-Net middle rows"] == first["U-Net attention rows"] == 1 and first["U-Net end"] == 0
     assert first["CLIP patches rows"] == 1 + len(scene.proposals().masks)  # once the image, once each crop
-    with counted(model) as further:
+    with counted(fresh) as further:
         scene.segment(TEXTS[1:])
     assert further == {"U-Net middle": 1, "U-Net middle rows": 3, "U-Net attention": 1, "U-Net attention rows": 3,
-                       "CLIP text": 1, "CLIP text rows": 6, "text encoder": 1, "text encoder rows": 3}
+                       "CLIP text": calls, "CLIP text rows": texts, "text encoder": 1, "text encoder rows": 3}
+
+
+def test_what_several_expressions_name_is_looked_for_once(model):
+    scene = model.encode(shapes())
+    scene.segment(["a ball"])
+    with counted(model) as counts:
+        scene.segment(["the cat", "two cats on the left", "the cat next to the biggest dog", "cats but not dogs"])
+    assert counts["U-Net middle"] == 1 and counts["U-Net middle rows"] == 2 and counts["CLIP text"] == 0
 
 
 @pytest.mark.parametrize("preset, reached", [("paper", 2), ("official", 4)])

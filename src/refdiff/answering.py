@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from .core.proposals import Proposals
+from .errors import BundleError
 from .language import Expression, Query, Target, query
 from .language.query import THING
 from .method import correlation_maps
@@ -84,6 +85,8 @@ def _segmentation(scene: EncodedImage, expression: Expression, asked: Query, fou
                   indices: tuple[int, ...], confidence: float | None) -> Segmentation:
     masks = evidence.proposals.masks
     generative, discriminative = evidence.shown(asked.targets[0])
+    if not np.isfinite([*discriminative, *(generative or ())]).all():
+        raise not_finite(scene.model.bundle.name)
     order = np.argsort(-found.likely, kind="stable").tolist()
     candidates = tuple(Candidate(indices[i], masks[i], float(found.likely[i]),
                                  None if generative is None else generative[i], discriminative[i]) for i in order)
@@ -94,6 +97,11 @@ def _segmentation(scene: EncodedImage, expression: Expression, asked: Query, fou
     told = [*ignored, *_missing(found, evidence, scene.size)]
     return Segmentation(scene.image.copy(), expression, "full", candidates, instances, confidence,
                         " ".join(told) or None, asked)
+
+
+def not_finite(bundle: str) -> BundleError:
+    """What to raise where models give scores that mean nothing."""
+    return BundleError(f"The models of {bundle} give scores that are not finite; run 'refdiff models check {bundle}'.")
 
 
 def _ignored(asked: Query, evidence: Evidence) -> Iterable[str]:

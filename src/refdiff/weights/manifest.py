@@ -244,7 +244,7 @@ def _domain(domain: dict[str, Any], source: str) -> Domain:
     meanings = domain.get("meanings", {})
     if not isinstance(meanings, dict):
         raise BundleError(f"{source}: meanings must name lists of nouns by a word each.")
-    known = {word: _words(own, f"each of meanings, as {word!r},", source) for word, own in meanings.items()}
+    known = {word: _words(own, f"each of meanings, as {word[:40]!r},", source) for word, own in meanings.items()}
     if not all(known.values()):
         raise BundleError(f"{source}: each of meanings must be a list of at least one noun.")
     return Domain(frozenset(lists["nouns"]), float(low_score), lists["vocabulary"], frozenset(lists["attributes"]),
@@ -252,6 +252,7 @@ def _domain(domain: dict[str, Any], source: str) -> Domain:
 
 
 def _words(value: Any, name: str, source: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(word, str) and word.strip() for word in value):
+    if not isinstance(value, list) or not all(isinstance(word, str) and word.strip() and word.isprintable()
+                                              for word in value):
         raise BundleError(f"{source}: {name} must be a list of words.")
     return tuple(value)

@@ -1,0 +1,28 @@
+"""Draw docs/expressions.png: what mini answers to expressions of every kind.
+
+    python benchmarks/pictures.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from refdiff import RefDiff
+from refdiff.core.drawing import comparison_sheet, overlay
+
+HERE = Path(__file__).parent
+EXAMPLE = HERE.parent / "examples" / "scene.png"
+SHOWN = ("the cat on the left", "both cats", "the cat and the guitar", "the biggest thing", "everything except the cats",
+         "the thing above the guitar", "the guitar not on the left", "a zebra")
+
+
+def main() -> None:
+    scene = RefDiff.from_pretrained("mini").encode(EXAMPLE)
+    results = scene.segment(SHOWN)
+    panels = [(f"{each.expression.text}{'' if each.found else ': nothing'}", overlay(each.image, [one.mask for one in each.instances]))
+              for each in results]
+    comparison_sheet(panels).save(HERE.parent / "docs" / "expressions.png")
+
+
+if __name__ == "__main__":
+    main()
