@@ -19,8 +19,8 @@ SHOWN = ("the cat on the left", "both cats", "the cat and the guitar", "the bigg
 def main() -> None:
     scene = RefDiff.from_pretrained("mini").encode(EXAMPLE)
     results = scene.segment(SHOWN)
-    panels = [(f"{each.expression.text}{'' if each.found else ': nothing'}", overlay(each.image, [one.mask for one in each.instances]))
-              for each in results]
+    panels = [(each.expression.text + ("" if each.found else ": nothing"),
+               overlay(each.image, [one.mask for one in each.instances])) for each in results]
     comparison_sheet(panels).save(HERE.parent / "docs" / "expressions.png")
 
 

@@ -16,7 +16,7 @@ from refdiff.method.answers import Answer, answer, expecting
 from refdiff.method.evidence import COLOURS as EVERY_COLOUR
 from refdiff.method.evidence import COMMON, Evidence
 from refdiff.method.instances import COVERED, FLOOR, SAME, Overlaps, separate
-from refdiff.method.relations import nth
+from refdiff.method.relations import Shapes, between, nth, order_keys, related
 from refdiff.settings import QuerySettings
 from refdiff.weights.manifest import Domain
 
@@ -61,6 +61,8 @@ first cat from the left = a
 first cat from the top = c
 the two leftmost cats = a b
 the second thing from the left = e
+the ninth cat from the left =
+the balls on the left =
 
 the biggest cat = c
 the second biggest cat = a
@@ -87,6 +89,8 @@ the dog between the cats = d
 the cup closest to the dog = f
 the cat closest to the dog = b
 the cat farthest from the dog = a
+the cat that is not closest to the dog = a
+the two cats closest to the dog = b c
 the cat bigger than the box =
 the cat smaller than the dog =
 the cup smaller than the dog = e
@@ -174,6 +178,20 @@ def test_the_likeliest_is_named_first():
     assert chosen("two cats", world) == "2 3" and chosen("a cat", world) == "2"
 
 
+def test_who_asks_for_several_has_seen_two():
+    world = World({"a": ("cat", (10, 40, 40, 70)), "b": ("cat", (90, 40, 120, 70))})
+    world.named = lambda target: np.array([0.9, 0.2])
+    assert chosen("the cats", world) == chosen("two cats", world) == "a b"
+    assert asked("the cats", world).likely[1] > 0.5 > asked("the cat", world).likely[1]
+    assert min(chance for _, chance in asked("the two leftmost cats").chosen) > 0.7
+
+
+def test_the_only_one_may_lie_anywhere_but_rather_where_it_is_said_to_be():
+    world = World({"a": ("cat", (150, 40, 180, 70))})
+    assert chosen("the cat on the left", world) == chosen("the cat on the right", world) == "a"
+    assert asked("the cat on the left", world).likely[0] < 0.7 * asked("the cat on the right", world).likely[0]
+
+
 def test_what_is_missing_is_named_with_what_comes_nearest():
     found = asked("a zebra")
     assert (found.chosen, found.present) == ((), pytest.approx(0.03))
@@ -239,6 +257,48 @@ def test_masks_without_a_pixel_are_no_harm():
 
 
 # Its parts
+
+
+ANCHOR = (90, 40, 110, 60)
+STANDS = [
+    ("left of", (20, 40, 40, 60), True), ("left of", (40, 0, 60, 20), True), ("left of", (92, 5, 108, 20), False),
+    ("right of", (150, 50, 160, 60), True), ("right of", (20, 40, 40, 60), False),
+    ("above", (90, 0, 110, 20), True), ("above", (90, 70, 110, 90), False), ("below", (85, 70, 105, 90), True),
+    ("next to", (115, 40, 130, 60), True), ("next to", (170, 40, 190, 60), False),
+    ("touching", (110, 40, 130, 60), True), ("touching", (120, 40, 130, 60), False),
+    ("on", (95, 30, 105, 41), True), ("on", (95, 60, 105, 80), False), ("on", (95, 0, 105, 10), False),
+    ("in", (95, 45, 105, 55), True), ("in", (60, 20, 140, 90), False), ("in", (105, 45, 125, 55), False),
+    ("with", (95, 30, 105, 60), True), ("of", (60, 30, 140, 90), True), ("with", (150, 40, 170, 60), False),
+    ("in front of", (100, 50, 120, 90), True), ("in front of", (100, 10, 120, 40), False),
+    ("behind", (95, 10, 115, 40), True), ("behind", (95, 50, 115, 90), False),
+    ("bigger than", (0, 0, 30, 30), True), ("bigger than", (0, 0, 10, 30), False), ("smaller than", (0, 0, 9, 9), True),
+    ("taller than", (0, 0, 9, 30), True), ("taller than", (0, 0, 50, 9), False), ("shorter than", (0, 0, 50, 9), True),
+]
+
+
+def shapes(*boxes) -> Shapes:
+    corners = np.array(boxes, float).reshape(-1, 4)
+    return Shapes.of(corners, (corners[:, 2:] - corners[:, :2]).prod(1), (HEIGHT, WIDTH))
+
+
+@pytest.mark.parametrize(("kind", "box", "stands"), STANDS)
+def test_how_two_things_stand_to_each_other(kind, box, stands):
+    score = related(kind, shapes(box), shapes(ANCHOR)).item()
+    assert (score > 0.5) == stands and 0 <= score <= 1
+
+
+def test_between_is_by_the_way_over_it():
+    ends = shapes((10, 40, 30, 60)), shapes((150, 40, 170, 60))
+    middle, off, beyond = between(shapes((80, 35, 100, 55), (80, 0, 100, 9), (180, 40, 199, 60)), *ends)[:, 0, 0]
+    assert middle > 0.9 > off > beyond and beyond < 0.2
+
+
+@pytest.mark.parametrize(("order", "first"), zip(
+    "left right top bottom back front biggest smallest tallest shortest widest narrowest".split(),
+    "tall wide big wide big tall big tall tall wide wide tall".split(), strict=True))
+def test_orders_begin_with_what_they_are_called_by(order, first):
+    keys, _ = order_keys(order, shapes((10, 30, 20, 95), (140, 70, 199, 82), (60, 10, 105, 55)))
+    assert ("tall", "wide", "big")[int(keys.argmin())] == first
 
 
 def brute_force(before: np.ndarray, number: int) -> np.ndarray:
@@ -371,7 +431,8 @@ def test_a_noun_names_what_looks_more_like_it_than_like_other_nouns():
 
 
 def test_words_that_were_not_learnt():
-    assert max(named("zebra").values()) <= 0.05
+    zebra = {"a": ("zebra", (10, 10, 40, 40))}
+    assert named("zebra", things=zebra)["a"] <= 0.05 < 0.9 < named("zebra", things=zebra, words=Domain())["a"]
     of = evidence()
     assert (of.knows_noun("mug"), of.knows_noun("zebra"), of.knows_attribute("old")) == (True, False, False)
     assert of.described(Target("cat"), "old") is None
@@ -384,6 +445,9 @@ def test_a_colour_is_weighed_against_others_and_another_word_against_the_noun():
     cats = evidence().described(Target("cat"), "red")[:3]
     assert min(cats[0], cats[2]) > 0.9 > 0.1 > cats[1]
     things = {"a": ("striped cat", (10, 10, 40, 40)), "b": ("cat", (60, 10, 90, 40))}
+    mixed = {"a": ("black black cat dog", (10, 10, 40, 40))}  # hardly a cat, but surely a black one
+    chances = [named("cat", *colour, things=mixed, evidence_bias=-4.0)["a"] for colour in ((), ["red"], ["black"])]
+    assert chances[0] == chances[1] < 0.5 < 0.9 < chances[2]
     striped, plain = evidence(things=things).described(Target("cat"), "striped")
     assert striped > 0.9 > 0.1 > plain
 

@@ -22,8 +22,9 @@ OTHER = {
     "clue_weight": 0.0, "generative_rule": "difference", "largest": 2, "min_area": 400, "none_eligible": "first",
     "point_source": "peaks", "points_per_side": 6, "peaks": 2, "peak_distance": 0.3, "iou_threshold": 0.6,
     "stability_threshold": 0.9, "stability_offset": 3.0, "nms_threshold": 0.3, "duplicate_threshold": 0.4,
-    "min_region": 400, "judged_side": 64, "resize": "8bit", "expressions_per_batch": 1, "points_per_batch": 3,
-    "crops_per_batch": 1, "reading": "instances", "targets": "one", "threshold": 0.9, "each_threshold": 0.1,
+    "min_region": 400, "judged_side": 64, "guided_radius": 0.05, "guided_evenness": 0.1, "guided_rounds": 1,
+    "resize": "8bit", "expressions_per_batch": 1, "points_per_batch": 3, "crops_per_batch": 1, "reading": "instances",
+    "targets": "one", "threshold": 0.9, "each_threshold": 0.1,
     "evidence_bias": -1.0, "evidence_text": 0.5, "evidence_map": 2.0, "evidence_parts": 1.0}
 
 

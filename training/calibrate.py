@@ -2,9 +2,10 @@
 
     python training/calibrate.py [--model mini] [--data benchmarks/scenes] [--write]
 
-A logistic curve over the winner's score and its margin, one per variant (refdiff.method.confidence). Prints the
-expected calibration error (10 bins of equal count) on val, testA and testB; --write puts the curves into the bundle's
-refdiff.json.
+A logistic curve over the winner's score and its margin, one per variant, and one each for answers to queries and for
+"nothing" (refdiff.method.confidence), which are fitted on the working half of `said` too. Prints the expected
+calibration error (10 bins of equal count) on val, testA, testB and both halves of `said`; --write puts the curves into
+the bundle's refdiff.json.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from refdiff import RefDiff, Settings
+from refdiff.answering import ask
 from refdiff.core.masks import iou_matrix
 from refdiff.datasets import open_dataset
+from refdiff.evaluation.metrics import Overlap
 from refdiff.language import parse
 from refdiff.method import ref_diff
-from refdiff.method.confidence import features
+from refdiff.method.confidence import answer_features, features
 from refdiff.settings import VARIANTS, Variant
 
 SPLITS = ("val", "testA", "testB")
@@ -43,16 +46,53 @@ def answers(model: RefDiff, data: Path, split: str) -> dict[Variant, np.ndarray]
     return {variant: np.array(each, float) for variant, each in rows.items()}
 
 
+def query_answers(model: RefDiff, data: Path, split: str) -> dict[str, np.ndarray]:
+    """For 'query' (something was found) and 'nothing' float64 [N, 3]: the two features, and whether that is right."""
+    rows: dict[str, list[tuple[float, float, bool]]] = {"query": [], "nothing": []}
+    for references in open_dataset(data, split).images():
+        scene = model.encode(references[0].image)
+        expressions = [parse(each.expression, model.settings.expression) for each in references]
+        for reference, asked in zip(references, ask(scene, expressions, model.settings), strict=True):
+            truth, mask = reference.truth(scene.size), np.zeros(scene.size, bool)
+            for index, _ in asked.answer.chosen:
+                mask |= asked.evidence.proposals.masks[index]
+            kind = "query" if asked.answer.chosen else "nothing"
+            rows[kind].append((*answer_features(asked.answer), Overlap.of(mask, truth).iou > 0.5))
+    return {kind: np.array(each, float).reshape(-1, 3) for kind, each in rows.items()}
+
+
 def calibration_error(probabilities: np.ndarray, right: np.ndarray, bins: int = 10) -> float:
     """Expected calibration error: mean over bins of equal count of |mean probability - share right|, by their size."""
     parts = np.array_split(np.argsort(probabilities), bins)
     return float(sum(len(part) * abs(probabilities[part].mean() - right[part].mean()) for part in parts) / len(right))
 
 
+def query_curves(model: RefDiff, scenes: Path, said: Path) -> dict[str, dict[str, float]]:
+    """The curves of answers to queries."""
+    parts = {"val": (scenes, "val"), "testA": (scenes, "testA"), "testB": (scenes, "testB"), "work": (said, "work"),
+             "report": (said, "report")}
+    measured = {name: query_answers(model, *part) for name, part in parts.items()}
+    curves, fits = {}, {}
+    for kind in ("query", "nothing"):
+        seen = np.concatenate([measured["val"][kind], measured["work"][kind]])
+        fits[kind] = fit = LogisticRegression(C=10.0).fit(seen[:, :2], seen[:, 2])
+        (score, margin), (bias,) = fit.coef_[0], fit.intercept_
+        curves[kind] = {name: round(float(value), 4) for name, value in
+                        (("bias", bias), ("score", score), ("margin", margin))}
+    for name, answered in measured.items():
+        chances = np.concatenate([fits[kind].predict_proba(rows[:, :2])[:, 1] for kind, rows in answered.items()
+                                  if len(rows)])
+        right = np.concatenate([rows[:, 2] for rows in answered.values() if len(rows)])
+        print("queries", name, f"error {calibration_error(chances, right):.3f}, right {right.mean():.3f}")
+    print(curves)
+    return curves
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="mini")
     parser.add_argument("--data", type=Path, default=Path(__file__).parent.parent / "benchmarks" / "scenes")
+    parser.add_argument("--said", type=Path, default=Path(__file__).parent.parent / "benchmarks" / "said")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     model = RefDiff.from_pretrained(options.model)
@@ -72,6 +112,7 @@ def main() -> None:
         print(variant, curve, "kept" if kept else "left out",
               "error", {split: round(value, 3) for split, value in errors.items()},
               "right", {split: round(float(value), 3) for split, value in shares.items()})
+    curves |= query_curves(model, options.data, options.said)
     if options.write:
         path = next(iter(model.bundle.parts.values())).parent / "refdiff.json"
         manifest = json.loads(path.read_text(encoding="utf-8"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,22 +26,34 @@ if TYPE_CHECKING:
     from .scene import EncodedImage
 
 
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """An expression with its query, what the models said of it, which of an image's proposals that is about
+    (`indices`), and the answer."""
+
+    expression: Expression
+    query: Query
+    evidence: Evidence
+    indices: tuple[int, ...]
+    answer: Answer
+
+
 def answer_queries(scene: EncodedImage, expressions: Sequence[Expression], settings: Settings) -> list[Segmentation]:
-    """One, several or nothing for each expression; the maps of all that they name are made in one batch."""
+    """One, several or nothing for each expression."""
+    return [_segmentation(scene, asked, settings) for asked in ask(scene, expressions, settings)]
+
+
+def ask(scene: EncodedImage, expressions: Sequence[Expression], settings: Settings) -> Iterable[Asked]:
+    """The method's answer to each expression; the maps of all that they name are made in one batch."""
     queries = [query(each.text) for each in expressions]
-    knows = scene.model.bundle.domain
-    phrases = dict.fromkeys(phrase for asked in queries for phrase in _phrases(asked, knows.meanings).values())
+    meanings = scene.model.bundle.domain.meanings
+    phrases = dict.fromkeys(phrase for each in queries for phrase in _phrases(each, meanings).values())
     maps = dict(zip(phrases, correlation_maps(scene, [_bare(phrase) for phrase in phrases], settings), strict=True))
-    results = []
-    for expression, asked in zip(expressions, queries, strict=True):
-        own = {target: maps[phrase] for target, phrase in _phrases(asked, knows.meanings).items()}
-        evidence, indices = _evidence(scene, own, settings)
+    for expression, own in zip(expressions, queries, strict=True):
+        shown = {target: maps[phrase] for target, phrase in _phrases(own, meanings).items()}
+        evidence, indices = _evidence(scene, shown, settings)
         with scene.watch("matching"):
-            found = answer(asked, evidence, settings.query)
-        kind = "query" if found.chosen else "nothing"
-        confidence = scene.model.confidence(kind, answer_features(found), settings)
-        results.append(_segmentation(scene, expression, asked, found, evidence, indices, confidence))
-    return results
+            yield Asked(expression, own, evidence, indices, answer(own, evidence, settings.query))
 
 
 def _phrases(asked: Query, meanings: Mapping[str, tuple[str, ...]]) -> dict[Target, str]:
@@ -81,22 +94,23 @@ def _evidence(scene: EncodedImage, maps: Mapping[Target, torch.Tensor],
                     model.bundle.domain, settings.query), indices
 
 
-def _segmentation(scene: EncodedImage, expression: Expression, asked: Query, found: Answer, evidence: Evidence,
-                  indices: tuple[int, ...], confidence: float | None) -> Segmentation:
+def _segmentation(scene: EncodedImage, asked: Asked, settings: Settings) -> Segmentation:
+    evidence, found = asked.evidence, asked.answer
     masks = evidence.proposals.masks
-    generative, discriminative = evidence.shown(asked.targets[0])
+    generative, discriminative = evidence.shown(asked.query.targets[0])
     if not np.isfinite([*discriminative, *(generative or ())]).all():
         raise not_finite(scene.model.bundle.name)
     order = np.argsort(-found.likely, kind="stable").tolist()
-    candidates = tuple(Candidate(indices[i], masks[i], float(found.likely[i]),
+    candidates = tuple(Candidate(asked.indices[i], masks[i], float(found.likely[i]),
                                  None if generative is None else generative[i], discriminative[i]) for i in order)
     instances = tuple(Instance(masks[i], float(likely)) for i, likely in found.chosen)
-    ignored = [*_ignored(asked, evidence)]
-    if ignored or evidence.proposals.source != "segmentor":
-        confidence = None  # what it was not fitted on
+    ignored = [*_ignored(asked.query, evidence)]
+    confidence = None
+    if not ignored and evidence.proposals.source == "segmentor":  # else it was not fitted on such
+        confidence = scene.model.confidence("query" if found.chosen else "nothing", answer_features(found), settings)
     told = [*ignored, *_missing(found, evidence, scene.size)]
-    return Segmentation(scene.image.copy(), expression, "full", candidates, instances, confidence,
-                        " ".join(told) or None, asked)
+    return Segmentation(scene.image.copy(), asked.expression, "full", candidates, instances, confidence,
+                        " ".join(told) or None, asked.query)
 
 
 def not_finite(bundle: str) -> BundleError:

@@ -43,7 +43,8 @@ def load_model(options: argparse.Namespace, expressions: Sequence[str] = ()) -> 
     Raises InputError for a wrong setting or device, before any download.
     """
     changes = dict(_change(text) for text in options.changes)
-    changes |= {name: getattr(options, name) for name in ("seed", "threshold") if getattr(options, name, None) is not None}
+    given = {name: getattr(options, name, None) for name in ("seed", "threshold")}
+    changes |= {name: value for name, value in given.items() if value is not None}
     from ..weights.manifest import find_bundle
 
     # What is wrong here need not wait for the model libraries.

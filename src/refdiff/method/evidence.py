@@ -23,13 +23,13 @@ from .instances import Overlaps
 COMMON = tuple(
     "person man woman child hand face dog cat horse cow sheep bird fish elephant bear zebra giraffe monkey rabbit "
     "mouse insect car bus truck train bicycle motorcycle airplane boat chair table couch bed desk shelf lamp clock "
-    "picture mirror door window wall floor ceiling roof stairs building house street road sidewalk fence pole sign tree flower "
-    "plant grass leaf rock sand snow water sea river sky cloud mountain field bottle glass cup bowl plate fork knife "
-    "spoon pan oven sink toilet refrigerator towel pillow blanket curtain carpet box bag suitcase basket umbrella hat "
-    "shirt jacket trousers dress shoe tie glasses watch ring ball bat racket kite skateboard surfboard skis toy book "
-    "newspaper paper pen phone laptop keyboard screen camera remote guitar piano apple banana orange tomato carrot "
-    "broccoli bread sandwich pizza cake donut meat rice soup egg cheese coin flag candle balloon scissors hammer wheel "
-    "engine rope wire".split())
+    "picture mirror door window wall floor ceiling roof stairs building house street road sidewalk fence pole sign "
+    "tree flower plant grass leaf rock sand snow water sea river sky cloud mountain field bottle glass cup bowl plate "
+    "fork knife spoon pan oven sink toilet refrigerator towel pillow blanket curtain carpet box bag suitcase basket "
+    "umbrella hat shirt jacket trousers dress shoe tie glasses watch ring ball bat racket kite skateboard surfboard "
+    "skis toy book newspaper paper pen phone laptop keyboard screen camera remote guitar piano apple banana orange "
+    "tomato carrot broccoli bread sandwich pizza cake donut meat rice soup egg cheese coin flag candle balloon "
+    "scissors hammer wheel engine rope wire".split())
 """What a word is weighed against where a bundle does not name the nouns that it knows."""
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "gray")
 _SYNONYM = 0.93  # cosine of two texts from which a common noun is no alternative to a word
