@@ -12,7 +12,8 @@ from refdiff.core.drawing import comparison_sheet, overlay
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parent / "examples" / "scene.png"
-SHOWN = ("the cat on the left", "both cats", "the cat and the guitar", "the biggest thing", "everything except the cats",
+SHOWN = ("the cat on the left", "both cats", "the cat and the guitar", "the biggest thing",
+         "everything except the cats",
          "the thing above the guitar", "the guitar not on the left", "a zebra")
 
 
