@@ -19,6 +19,8 @@ from .instances import SAME, Overlaps, separate, shapes_of
 from .relations import Shapes, between, distances, nth, order_keys, place, place_keys, related
 
 _PICKS = ("closest to", "farthest from")
+_LOOSE = ("next to", "between", "behind", "in front of", "with", "of")
+_OPINION = 0.25  # how much those say of whether a thing is there: what is near is a matter of opinion
 _LEAP = 20.0  # by how much at most the odds of instances rise where more are implied than were seen
 SIZES: dict[str, Order] = {
     "big": "biggest", "large": "biggest", "huge": "biggest", "giant": "biggest", "small": "smallest",
@@ -119,7 +121,8 @@ def judge(target: Target, witness: Witness) -> Judged:
     indices = separate(named, witness.overlaps)
     shapes = shapes_of(indices, witness.proposals)
     seen = named[indices].astype(float)
-    fits, present = np.ones(len(seen)), 1.0  # how well each fits the other words, how likely all of it is there
+    fits = stands = surely = np.ones(len(seen))  # how well each fits the attributes, and the relations
+    present = 1.0
     ranks = [each for each in target.conditions if isinstance(each, Rank)]
     for each in target.attributes:
         says = None if each.word in SIZES else witness.described(target, each.word)
@@ -131,9 +134,10 @@ def judge(target: Target, witness: Witness) -> Judged:
     for relation in target.relations:
         if relation not in picks:
             says, there = _relate(relation, indices, shapes, witness)
-            fits, present = fits * says, present * there
-    present *= float((seen * fits).max(initial=0.0))
-    p = expecting(seen, _least(target)) * fits
+            stands, present = stands * says, present * there
+            surely = surely * (says**_OPINION if relation.kind in _LOOSE else says)
+    present *= float((seen * fits * surely).max(initial=0.0))
+    p = expecting(seen, _least(target)) * fits * stands
     places = [each for each in target.conditions if isinstance(each, Place)]
     one = target.number == 1
     if places:
