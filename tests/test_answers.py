@@ -200,7 +200,7 @@ def test_what_is_missing_is_named_with_what_comes_nearest():
     assert asked("a zebra", World(no=0.0)).missing == ((query("a zebra").targets[0], None),)
     found = asked("the dog and the zebra")
     assert [str(target) for target, _ in found.missing] == ["one zebra"] and found.present == pytest.approx(0.03)
-    assert [str(target) for target in asked("four cats", World(no=0.0)).fewer] == ["4 cat"]
+    assert [str(target) for target, _ in asked("four cats", World(no=0.0)).fewer] == ["4 cat"]
 
 
 @pytest.mark.parametrize("threshold", [0.16, 1.0])

@@ -264,11 +264,11 @@ def test_nothing_is_an_answer_too(example, tmp_path):
 
 
 def test_a_known_thing_that_is_not_there_is_said_with_what_comes_nearest(example):
-    assert example.segment(["a strawberry"])[0].notice.startswith("Nothing here is a strawberry")
-    assert example.segment(["the cat on the drum"])[0].notice.startswith("Nothing here is a cat like that")
+    assert example.segment(["a strawberry"])[0].notice.startswith("No strawberry was found")
+    assert example.segment(["the cat on the drum"])[0].notice.startswith("No cat like that was found")
     strict = example.settings.replace(threshold=1.0)
     assert example.segment(["the guitar"], settings=strict)[0].notice == (
-        "Nothing here is a guitar: the nearest match is the guitar on the left.")
+        "No guitar was found: the nearest match is the guitar on the left.")
 
 
 def test_what_is_not_taken_into_account_is_named(example):

@@ -138,15 +138,10 @@ def _missing(found: Answer, evidence: Evidence, size: tuple[int, int]) -> Iterab
             continue
         match = "" if nearest is None else (
             f": the nearest match is the {evidence.likeliest(nearest)} {_where(evidence.proposals, nearest, size)}")
-        yield f"Nothing here is {_said(target)}{match}."
-    for target in found.fewer:
-        yield f"Fewer than {target.number} of {target.phrase!r} were found."
-
-
-def _said(target: Target) -> str:
-    """A target in words, as far as few words do."""
-    article = "" if target.number != 1 else "an " if target.phrase[0] in "aeiou" else "a "
-    return f"{article}{target.phrase}{' like that' if len(target.conditions) > len(target.attributes) else ''}"
+        like = " like that" if len(target.conditions) > len(target.attributes) else ""
+        yield f"No {target.phrase}{like} was found{match}."
+    for target, count in found.fewer:
+        yield f"Only {count} of {target.number} were found: {target.phrase}."
 
 
 def _where(proposals: Proposals, index: int, size: tuple[int, int]) -> str:

@@ -59,12 +59,12 @@ class Judged:
     present: float
 
     def chosen(self, each_threshold: float) -> list[int]:
-        """Which are meant, as positions in `indices`, most likely first: as many as the target says, or all that are
-        likely enough, at least one."""
+        """Which are meant, as positions in `indices`, most likely first: all that are likely enough, or as many as the
+        target says, of which those that are not half as likely are left out; at least one."""
         order: list[int] = np.argsort(-self.likely, kind="stable").tolist()
-        if self.target.number != "all":
-            return order[: self.target.number]
-        return [k for k in order if self.likely[k] > each_threshold] or order[:1]
+        number = self.target.number
+        least = each_threshold if number == "all" else each_threshold / 2
+        return [k for k in order[: None if number == "all" else number] if self.likely[k] > least] or order[:1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +72,13 @@ class Answer:
     """What a query asks for in an image: `chosen` proposals with how likely each is meant, most likely first; `likely`
     that of every proposal, float64 [N]; `present`, the least likely of the targets to be there; which were `missing`,
     each with the proposal that comes nearest to it, if any; and `fewer`, targets of which fewer were found than asked
-    for."""
+    for, with how many."""
 
     chosen: tuple[tuple[int, float], ...]
     likely: np.ndarray
     present: float
     missing: tuple[tuple[Target, int | None], ...]
-    fewer: tuple[Target, ...]
+    fewer: tuple[tuple[Target, int], ...]
 
 
 def answer(query: Query, witness: Witness, settings: QuerySettings) -> Answer:
@@ -86,7 +86,7 @@ def answer(query: Query, witness: Witness, settings: QuerySettings) -> Answer:
     likely = np.zeros(len(witness.proposals.masks))
     chosen: dict[int, float] = {}
     missing: list[tuple[Target, int | None]] = []
-    fewer: list[Target] = []
+    fewer: list[tuple[Target, int]] = []
     present = 1.0
     for target in query.targets:
         judged = judge(_reduced(target, settings), witness)
@@ -97,7 +97,7 @@ def answer(query: Query, witness: Witness, settings: QuerySettings) -> Answer:
             continue
         found = judged.chosen(settings.each_threshold)
         if isinstance(target.number, int) and len(found) < target.number:
-            fewer.append(target)
+            fewer.append((target, len(found)))
         for k in found:
             index = judged.indices[k]
             chosen[index] = max(chosen.get(index, 0.0), float(judged.likely[k]))
@@ -221,7 +221,7 @@ def _relate(relation: Relation, indices: list[int], shapes: Shapes, witness: Wit
         weights = _weights(others[0])
         says = pairs @ weights if others[0].target.number == 1 else 1 - np.prod(1 - pairs * weights, 1)
     there = min(other.present for other in others)
-    return (1 - says, 1.0) if relation.negated else (says, there)
+    return (1 - says * there, 1.0) if relation.negated else (says, there)
 
 
 def _between(others: list[Judged], indices: list[int], shapes: Shapes, witness: Witness) -> np.ndarray:
