@@ -16,7 +16,7 @@ from .language.query import THING
 from .method import correlation_maps
 from .method.answers import SIZES, Answer, answer
 from .method.confidence import answer_features
-from .method.evidence import Evidence
+from .method.evidence import Evidence, Words, known_nouns
 from .method.instances import Overlaps
 from .method.scores import GENERATIVE_RULES, eligible
 from .result import Candidate, Instance, Segmentation
@@ -46,22 +46,22 @@ def answer_queries(scene: EncodedImage, expressions: Sequence[Expression], setti
 def ask(scene: EncodedImage, expressions: Sequence[Expression], settings: Settings) -> Iterable[Asked]:
     """The method's answer to each expression; the maps of all that they name are made in one batch."""
     queries = [query(each.text) for each in expressions]
-    meanings = scene.model.bundle.domain.meanings
-    phrases = dict.fromkeys(phrase for each in queries for phrase in _phrases(each, meanings).values())
+    words = scene.model.bundle.domain
+    phrases = dict.fromkeys(phrase for each in queries for phrase in _phrases(each, words).values())
     maps = dict(zip(phrases, correlation_maps(scene, [_bare(phrase) for phrase in phrases], settings), strict=True))
     for expression, own in zip(expressions, queries, strict=True):
-        shown = {target: maps[phrase] for target, phrase in _phrases(own, meanings).items()}
+        shown = {target: maps[phrase] for target, phrase in _phrases(own, words).items()}
         evidence, indices = _evidence(scene, shown, settings)
         with scene.watch("matching"):
             yield Asked(expression, own, evidence, indices, answer(own, evidence, settings.query))
 
 
-def _phrases(asked: Query, meanings: Mapping[str, tuple[str, ...]]) -> dict[Target, str]:
+def _phrases(asked: Query, words: Words) -> dict[Target, str]:
     """What the diffusion model is asked for each target that names one kind of thing: its noun, as the model knows it,
     with its attributes."""
     phrases = {}
     for target in (each for outer in asked.targets for each in outer.nested()):
-        known = meanings.get(target.head, (target.head,))
+        known = known_nouns(target.head, words)
         if target.head != THING and len(known) == 1:
             phrases[target] = target.phrase.removesuffix(target.head) + known[0]
     return phrases

@@ -32,6 +32,9 @@ COMMON = tuple(
     "scissors hammer wheel engine rope wire".split())
 """What a word is weighed against where a bundle does not name the nouns that it knows."""
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "gray")
+_SHADES = {"grey": "gray", "violet": "purple", "lilac": "purple", "crimson": "red", "scarlet": "red", "maroon": "red",
+           "golden": "yellow", "gold": "yellow", "navy": "blue", "turquoise": "blue", "cyan": "blue", "teal": "green",
+           "beige": "brown", "tan": "brown", "magenta": "pink", "silver": "gray"}
 _SYNONYM = 0.93  # cosine of two texts from which a common noun is no alternative to a word
 _UNSEEN = 0.1  # s^G of a word that has no map of its own
 _UNKNOWN = 0.05  # what a word says that the model has not learnt
@@ -77,11 +80,11 @@ class Evidence:
         own = self.settings
         if target.head == THING:
             return self._things()
-        known = self._words.meanings.get(target.head, (target.head,))
+        known = known_nouns(target.head, self._words)
         others = self._others(known)
         odds = np.logaddexp.reduce(self._logits(known), 1) - others
-        coloured = [f"{each.word} {noun}" for each in target.attributes if each.word in COLOURS and not each.negated
-                    for noun in known]
+        coloured = [f"{_colour(each.word)} {noun}" for each in target.attributes if _colour(each.word) in COLOURS
+                    and not each.negated for noun in known]
         if coloured:  # a black banana is hardly a banana, but surely a black banana
             odds = np.maximum(odds, np.logaddexp.reduce(self._logits(coloured), 1) - others)
         shown = self._maps.get(target, _UNSEEN)
@@ -94,8 +97,8 @@ class Evidence:
         the model does not know. A colour is weighed against other colours, another word against the noun alone."""
         if not self.knows_attribute(word):
             return None
-        nouns = self._words.meanings.get(target.head, (target.head,))[:1]
-        noun = nouns[0] if target.head != THING else "thing"
+        noun = known_nouns(target.head, self._words)[0]
+        word = _colour(word)
         if word not in COLOURS:
             both = self._logits([f"{word} {noun}", noun])
             return _chance(both[:, 0] - both[:, 1])
@@ -103,15 +106,15 @@ class Evidence:
         return np.asarray(np.exp(every[:, COLOURS.index(word)] - np.logaddexp.reduce(every, 1)))
 
     def knows_noun(self, noun: str) -> bool:
-        return not self._words.vocabulary or noun in self._words.meanings or noun in self._nouns
+        return not self._words.vocabulary or known_nouns(noun, self._words)[0] in self._nouns
 
     def knows_attribute(self, word: str) -> bool:
-        return not self._words.attributes or word in self._words.attributes
+        return not self._words.attributes or _colour(word) in self._words.attributes
 
     def shown(self, target: Target) -> tuple[list[float] | None, list[float]]:
         """(s^G or None, s^D) of every proposal for a target (Eq. 9 and 10)."""
         generative = self._maps.get(target)
-        text = self._words.meanings.get(target.head, (target.head,))[0]
+        text = known_nouns(target.head, self._words)[0]
         discriminative = self._logits([target.phrase.removesuffix(target.head) + text])[:, 0] / self._scale
         return None if generative is None else generative.tolist(), discriminative.tolist()
 
@@ -145,6 +148,21 @@ class Evidence:
         larger = areas[None] > 1.2 * areas[:, None]
         nested = self.overlaps.cover > 0.8
         return np.asarray((nested & (larger | larger.T)).sum(1), float)
+
+
+def known_nouns(head: str, words: Words) -> tuple[str, ...]:
+    """The nouns that a model knows a head by: "animal" by many, "mug" by "cup", "slice of pizza" by "pizza", "tennis
+    ball" by "ball"; the head itself where it knows none."""
+    for noun in (head, head.split(" of ")[-1], head.split()[-1]):
+        if noun in words.meanings:
+            return words.meanings[noun]
+        if not words.vocabulary or noun in words.vocabulary:
+            return (noun,)
+    return (head,)
+
+
+def _colour(word: str) -> str:
+    return _SHADES.get(word, word)
 
 
 def _chance(odds: np.ndarray) -> np.ndarray:
