@@ -17,7 +17,9 @@ from refdiff.cli.options import load_model, model_options
 from refdiff.core.masks import iou_matrix
 from refdiff.datasets import open_dataset
 
-VARIANTS = ("g", "gs", "ds", "root", "full")  # root: full, each expression read as one, as the paper does
+VARIANTS = ("g", "gs", "ds", "root", "one", "full")
+# root: full, each expression read as one, as the paper does; one: full, which always answers with one thing
+READINGS = {"root": {"reading": "root"}, "one": {"targets": "one"}}
 
 
 def measure(model: RefDiff, data: Path, split: str) -> list[dict]:
@@ -26,9 +28,8 @@ def measure(model: RefDiff, data: Path, split: str) -> list[dict]:
     for references in open_dataset(data, split).images():
         scene = model.encode(references[0].image)
         texts = [reference.expression for reference in references]
-        root = model.settings.replace(reading="root")
-        answers = {variant: scene.segment(texts, "full", root) if variant == "root" else scene.segment(texts, variant)
-                   for variant in VARIANTS}
+        answers = {name: scene.segment(texts, "full" if name in READINGS else name,
+                                       model.settings.replace(**READINGS.get(name, {}))) for name in VARIANTS}
         maps = scene.correlation_maps(texts)
         for i, reference in enumerate(references):
             truth = reference.truth(scene.size)

@@ -3,7 +3,8 @@
     git worktree add ../before e0d5d95
     python benchmarks/versions.py ../before [--images 200] [--rounds 4] [--no-fast]
 
-Every version runs in processes of its own, with this environment's libraries. Winners: the expressions of evenly spread
+Every version runs in processes of its own, with this environment's libraries and the other checkout's mini, each
+expression read as one. Winners: the expressions of evenly spread
 images of the scenes benchmark. Time: the 640x480 example, from its file to the masks' files.
 """
 
@@ -34,7 +35,7 @@ task, here, images, options = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), 
 with suppress(ImportError):  # before it was an option of the command line, the library did it by itself
     from refdiff.bench.allocator import keep_freed
     keep_freed()
-model = RefDiff.from_pretrained("mini", device="cpu", **options)
+model = RefDiff.from_pretrained(sys.argv[5], device="cpu", **options)
 with suppress(Exception):  # versions that read queries too
     model.settings = model.settings.replace(reading="root")
 if task == "winners":
@@ -61,9 +62,9 @@ else:
 """
 
 
-def run(source: Path, task: str, images: int, options: dict[str, bool]) -> list:
+def run(source: Path, task: str, images: int, options: dict[str, bool], bundle: Path) -> list:
     """What the version at `source` prints for a task, line by line."""
-    command = [sys.executable, "-c", WORKER, task, str(HERE), str(images), json.dumps(options)]
+    command = [sys.executable, "-c", WORKER, task, str(HERE), str(images), json.dumps(options), str(bundle)]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(source / "src")}, capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stderr)
@@ -78,8 +79,9 @@ def main() -> None:
     parser.add_argument("--no-fast", action="store_true", help="this version without its optimisations")
     options = parser.parse_args()
     now, own = HERE.parent, {"fast": False} if options.no_fast else {}
-    old, new = (run(*each) for each in ((options.before.resolve(), "winners", options.images, {}),
-                                        (now, "winners", options.images, own)))
+    bundle = options.before.resolve() / "src" / "refdiff" / "bundles" / "mini"
+    old, new = (run(*each, bundle) for each in ((options.before.resolve(), "winners", options.images, {}),
+                                                (now, "winners", options.images, own)))
     apart = [float((from_rle(a[3]) != from_rle(b[3])).mean()) for a, b in zip(old, new, strict=True)]
     same = sum(a[:3] == b[:3] for a, b in zip(old, new, strict=True))
     print(f"{len(old)} expressions about {len({row[0] for row in old})} images: the same winner for {same}; masks "
@@ -88,7 +90,7 @@ def main() -> None:
     spent: dict[str, list[list[float]]] = {"before": [], "now": []}
     for _ in range(options.rounds):
         for name, source, given in (("before", options.before.resolve(), {}), ("now", now, own)):
-            spent[name] += run(source, "time", 0, given)
+            spent[name] += run(source, "time", 0, given, bundle)
     for count, place in ((1, 0), (8, 1)):
         before, after = (median(each[place] for each in spent[name]) for name in ("before", "now"))
         ratio = median(np.array(spent["now"])[:, place] / np.array(spent["before"])[:, place])
