@@ -8,33 +8,40 @@ from scipy import ndimage
 from ...core.masks import boxes
 from ...settings import SegmentorSettings
 
+_SIDE = 320  # px of the longer side at which the linear functions are found; larger images only have them applied
+
 
 def guided(masks: np.ndarray, image: np.ndarray, settings: SegmentorSettings) -> np.ndarray:
     """Masks bool [N, H, W] of an image uint8 [H, W, 3], each made a linear function of the colours in every window and
     cut at one half, `guided_rounds` times over. What would vanish stays as it was."""
-    radius = round(settings.guided_radius * max(image.shape[:2]))
+    step = max(1, round(max(image.shape[:2]) / _SIDE))
+    radius = round(settings.guided_radius * max(image.shape[:2]) / step)
     if radius < 1 or not len(masks):
         return masks
-    guide = _Guide(image.astype(np.float32) / 255, radius, settings.guided_evenness)
+    guide = _Guide(image.astype(np.float32) / 255, step, radius, settings.guided_evenness)
     out = masks.copy()
-    margin = 2 * radius
-    for mask, (left, top, right, bottom) in zip(out, boxes(masks).tolist(), strict=True):
-        window = np.s_[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
+    for mask, box in zip(out, boxes(masks).tolist(), strict=True):
+        left, top, right, bottom = (each // step for each in box)
+        rows = slice(max(0, top - 2 * radius), bottom + 2 * radius + 1)
+        window = rows, slice(max(0, left - 2 * radius), right + 2 * radius + 1)
+        whole = slice(rows.start * step, rows.stop * step), slice(window[1].start * step, window[1].stop * step)
         for _ in range(settings.guided_rounds):
-            found = guide.follow(mask[window].astype(np.float32), window) > 0.5
+            found = guide.follow(mask[::step, ::step][window].astype(np.float32), window, whole) > 0.5
             if found.any():
-                mask[window] = found
+                mask[whole] = found
     return out
 
 
 class _Guide:
-    """What windows of 2 `radius` + 1 px of colours float32 [H, W, 3] have in common, for any number of masks."""
+    """What windows of 2 `radius` + 1 px of colours float32 [H, W, 3], every `step`-th px of them, have in common, for
+    any number of masks (He and Sun's fast guided filter, 2015)."""
 
-    def __init__(self, colours: np.ndarray, radius: int, evenness: float):
-        self.colours, self.size = colours, 2 * radius + 1
-        self.centre = self._mean(colours)
-        products = colours[..., :, None] * colours[..., None, :]
-        spread = self._mean(products.reshape(*colours.shape[:2], 9)).reshape(products.shape)
+    def __init__(self, colours: np.ndarray, step: int, radius: int, evenness: float):
+        self.whole, self.step, self.size = colours, step, 2 * radius + 1
+        self.colours = colours[::step, ::step]
+        self.centre = self._mean(self.colours)
+        products = self.colours[..., :, None] * self.colours[..., None, :]
+        spread = self._mean(products.reshape(*self.colours.shape[:2], 9)).reshape(products.shape)
         spread = spread - self.centre[..., :, None] * self.centre[..., None, :] + evenness * np.eye(3)
         self.inverse = np.linalg.inv(spread).astype(np.float32)
 
@@ -42,11 +49,19 @@ class _Guide:
         size = (self.size, self.size, *([1] * (values.ndim - 2)))
         return np.asarray(ndimage.uniform_filter(values, size, mode="nearest"))
 
-    def follow(self, values: np.ndarray, window: tuple[slice, slice]) -> np.ndarray:
-        """Values float32 [h, w] in a window of the image, as its colours have them; the same shape."""
+    def follow(self, values: np.ndarray, window: tuple[slice, slice], whole: tuple[slice, slice]) -> np.ndarray:
+        """Values float32 [h, w] in a window of every `step`-th px as the colours there have them, in the same window
+        of the `whole` image."""
         colours, centre = self.colours[window], self.centre[window]
         level = self._mean(values)
         shared = self._mean(colours * values[..., None]) - centre * level[..., None]
         slope = (self.inverse[window] @ shared[..., None])[..., 0]
         offset = level - (slope * centre).sum(-1)
-        return np.asarray((self._mean(slope) * colours).sum(-1) + self._mean(offset))
+        shown = self.whole[whole]
+        slope, offset = self._spread(self._mean(slope), shown), self._spread(self._mean(offset), shown)
+        return np.asarray((slope * shown).sum(-1) + offset)
+
+    def _spread(self, values: np.ndarray, shown: np.ndarray) -> np.ndarray:
+        """Values of every `step`-th px for all px of `shown`."""
+        wide = values.repeat(self.step, 0).repeat(self.step, 1)
+        return wide[: shown.shape[0], : shown.shape[1]]
