@@ -3,9 +3,10 @@ import pytest
 import torch
 
 from conftest import ROOT, shapes
-from refdiff import InputError, RefDiff, load_image
+from refdiff import InputError, RefDiff, Settings, load_image
 from refdiff.core.masks import iou_matrix
 from refdiff.models.segmentors.grid import box_nms, mask_boxes, peak_points, point_grid, stability_scores
+from refdiff.models.segmentors.guided import guided
 
 
 def test_nms_agrees_with_the_plain_loop():
@@ -43,7 +44,7 @@ def test_the_grid_lies_at_cell_centres():
 
 def test_masks_have_the_images_size_and_no_near_duplicates(model):
     settings = model.settings.replace(iou_threshold=0.0, stability_threshold=0.0, duplicate_threshold=0.8,
-                                      min_region=0)
+                                      min_region=0, guided_radius=0)  # which makes some alike
     found = model.segmentor.generate(shapes(90, 160), settings)
     assert found.masks.shape[1:] == (90, 160) and found.masks.any((1, 2)).all()
     assert (np.diff(found.iou) <= 0).all()
@@ -95,3 +96,22 @@ def test_the_release_resizes_in_8_bit(model):
     image = np.random.default_rng(0).integers(0, 256, (90, 160, 3), dtype=np.uint8)
     eight, exact = (model.segmentor.pixels(image, way) for way in ("8bit", "float"))
     assert eight.shape == exact.shape and (eight - exact).abs().max() > 0
+
+
+def test_guided_masks_end_where_the_colours_do():
+    image = np.full((80, 120, 3), 40, np.uint8)
+    image[20:60, 30:90] = (200, 60, 30)
+    truth = np.zeros((80, 120), bool)
+    truth[20:60, 30:90] = True
+    rough = np.stack([np.roll(truth, 3, axis=1), np.roll(truth, -2, axis=0)])
+    settings = Settings().replace(guided_radius=0.05).segmentor
+
+    def overlaps(masks):
+        return [(each & truth).sum() / (each | truth).sum() for each in masks]
+
+    found = guided(rough, image, settings)
+    assert min(overlaps(found)) > 0.99 > max(overlaps(rough))
+    wide = image.repeat(8, 0).repeat(8, 1)  # so large that the filter works on every third px
+    large = guided(rough.repeat(8, 1).repeat(8, 2), wide, settings)
+    assert min(overlaps(large[:, 4::8, 4::8])) > 0.98
+    assert guided(rough, image, Settings().segmentor) is rough  # off unless a bundle says so
