@@ -16,6 +16,7 @@ from transformers import SamConfig, SamModel
 
 import attention
 from loop import HELD_OUT_SEED, arguments, autocast, ramp, scene_maker, shape, train
+from refdiff.core.masks import boxes
 
 SIDE, WIDTH = 256, 96
 OBJECT_POINTS, GROUND_POINTS = 3, 1
@@ -77,7 +78,7 @@ def by_points(rng, points: np.ndarray, masks: np.ndarray) -> dict[str, torch.Ten
     every, labels = [], torch.tensor([1] + [0] * OUTSIDE_POINTS).expand(len(points), -1)
     for point, mask in zip(points, masks, strict=True):
         others = masks.any(0) & ~mask
-        left, top, right, bottom = frame(mask)
+        left, top, right, bottom = boxes(mask[None])[0]
         near = np.zeros_like(mask)
         near[max(0, top - 12) : bottom + 12, max(0, left - 12) : right + 12] = True
         allowed = others if others.any() and rng.random() < 0.5 else near & ~mask
@@ -89,18 +90,12 @@ def by_points(rng, points: np.ndarray, masks: np.ndarray) -> dict[str, torch.Ten
 
 def by_box(rng, points: np.ndarray, masks: np.ndarray) -> dict[str, torch.Tensor]:
     """By its box, each side moved by up to a tenth; a ground point's box lies about the point."""
-    boxes = []
+    frames = []
     for point, mask in zip(points, masks, strict=True):
-        left, top, right, bottom = frame(mask) if mask.any() else (*(point - 15), *(point + 15))
+        left, top, right, bottom = boxes(mask[None])[0] if mask.any() else (*(point - 15), *(point + 15))
         width, height = right - left, bottom - top
-        boxes.append(np.array([left, top, right, bottom]) + rng.uniform(-0.1, 0.1, 4) * [width, height, width, height])
-    return {"input_boxes": torch.from_numpy(np.stack(boxes).clip(0, SIDE).astype(np.float32))}
-
-
-def frame(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) of a mask, all 0 where it is empty."""
-    ys, xs = np.nonzero(mask)
-    return (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1) if len(ys) else (0, 0, 0, 0)
+        frames.append(np.array([left, top, right, bottom]) + rng.uniform(-0.1, 0.1, 4) * [width, height, width, height])
+    return {"input_boxes": torch.from_numpy(np.stack(frames).clip(0, SIDE).astype(np.float32))}
 
 
 def loss_on(model: SamModel, images: torch.Tensor, points: torch.Tensor, objects: torch.Tensor,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from .core.lazy import Lazy
 from .core.proposals import Proposals
 from .errors import BundleError
 from .language import Expression, Query, Target, query
@@ -40,20 +41,35 @@ class Asked:
 
 def answer_queries(scene: EncodedImage, expressions: Sequence[Expression], settings: Settings) -> list[Segmentation]:
     """One, several or nothing for each expression."""
-    return [_segmentation(scene, asked, settings) for asked in ask(scene, expressions, settings)]
+    image = scene.image.copy()  # theirs to draw on
+    return [_segmentation(scene, image, asked, settings) for asked in ask(scene, expressions, settings)]
 
 
 def ask(scene: EncodedImage, expressions: Sequence[Expression], settings: Settings) -> Iterable[Asked]:
     """The method's answer to each expression; the maps of all that they name are made in one batch."""
     queries = [query(each.text) for each in expressions]
-    words = scene.model.bundle.domain
-    phrases = dict.fromkeys(phrase for each in queries for phrase in _phrases(each, words).values())
-    maps = dict(zip(phrases, correlation_maps(scene, [_bare(phrase) for phrase in phrases], settings), strict=True))
-    for expression, own in zip(expressions, queries, strict=True):
-        shown = {target: maps[phrase] for target, phrase in _phrases(own, words).items()}
-        evidence, indices = _evidence(scene, shown, settings)
+    named = [_phrases(each, scene.model.bundle.domain) for each in queries]
+    phrases = list(dict.fromkeys(phrase for each in named for phrase in each.values()))
+    found = correlation_maps(scene, [_bare(phrase) for phrase in phrases], settings)
+    maps = _Maps(dict(zip(phrases, found, strict=True)), settings)
+    for expression, own, targets in zip(expressions, queries, named, strict=True):
+        evidence, indices = _evidence(scene, targets, maps, settings)
         with scene.watch("matching"):
-            yield Asked(expression, own, evidence, indices, answer(own, evidence, settings.query))
+            answered = answer(own, evidence, settings.query)
+        yield Asked(expression, own, evidence, indices, answered)
+
+
+class _Maps:
+    """The correlation map of each phrase, and s^G (Eq. 9) of proposals by it, made once for all expressions."""
+
+    def __init__(self, maps: Mapping[str, torch.Tensor], settings: Settings):
+        self.maps, self._rule = maps, GENERATIVE_RULES[settings.matching.generative_rule]
+        self._scores: Lazy[tuple[str, Proposals], np.ndarray] = Lazy()
+
+    def scores(self, phrase: str, proposals: Proposals) -> np.ndarray:
+        """float64 [N]."""
+        return self._scores.get((phrase, proposals), lambda: np.asarray(
+            self._rule(self.maps[phrase], proposals.tensor).double()))
 
 
 def _phrases(asked: Query, words: Words) -> dict[Target, str]:
@@ -73,10 +89,10 @@ def _bare(phrase: str) -> Expression:
     return Expression(phrase, root, len(phrase) - len(root), len(phrase), phrase, phrase, ())
 
 
-def _evidence(scene: EncodedImage, maps: Mapping[Target, torch.Tensor],
+def _evidence(scene: EncodedImage, phrases: Mapping[Target, str], maps: _Maps,
               settings: Settings) -> tuple[Evidence, tuple[int, ...]]:
     """What the models say, and which of the proposals it is about."""
-    every = torch.stack(list(maps.values())).amax(0) if maps else None
+    every = torch.stack([maps.maps[phrase] for phrase in phrases.values()]).amax(0) if phrases else None
     proposals = scene.proposals(settings, every)
     indices = eligible(proposals.areas, settings.matching) or tuple(range(len(proposals.masks)))
     proposals = proposals.subset(indices)
@@ -87,14 +103,13 @@ def _evidence(scene: EncodedImage, maps: Mapping[Target, torch.Tensor],
         regions = regions + beta * scene.masked_features(proposals, (), settings.discriminative)
     if beta < 1:
         regions = regions + (1 - beta) * scene.crop_features(proposals, (), settings)
-    rule = GENERATIVE_RULES[settings.matching.generative_rule]
-    shown = {target: rule(c, proposals.tensor).double().numpy() for target, c in maps.items()}
+    shown = {target: maps.scores(phrase, proposals) for target, phrase in phrases.items()}
     model = scene.model
     return Evidence(proposals, overlaps, regions, model.similarity.scale, model.text_features, shown,
                     model.bundle.domain, settings.query), indices
 
 
-def _segmentation(scene: EncodedImage, asked: Asked, settings: Settings) -> Segmentation:
+def _segmentation(scene: EncodedImage, image: np.ndarray, asked: Asked, settings: Settings) -> Segmentation:
     evidence, found = asked.evidence, asked.answer
     masks = evidence.proposals.masks
     generative, discriminative = evidence.shown(asked.query.targets[0])
@@ -109,7 +124,7 @@ def _segmentation(scene: EncodedImage, asked: Asked, settings: Settings) -> Segm
     if not ignored and evidence.proposals.source == "segmentor":  # else it was not fitted on such
         confidence = scene.model.confidence("query" if found.chosen else "nothing", answer_features(found), settings)
     told = [*ignored, *_missing(found, evidence, scene.size)]
-    return Segmentation(scene.image.copy(), asked.expression, "full", candidates, instances, confidence,
+    return Segmentation(image, asked.expression, "full", candidates, instances, confidence,
                         " ".join(told) or None, asked.query)
 
 

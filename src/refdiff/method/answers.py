@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from ..core.proposals import Proposals
-from ..language import Attribute, Place, Query, Rank, Relation, Target
+from ..language import Place, Query, Rank, Relation, Target
 from ..language.query import Order
 from ..settings import QuerySettings
 from .instances import SAME, Overlaps, separate, shapes_of
@@ -251,6 +251,3 @@ def _distance(shapes: Shapes, other: Judged) -> np.ndarray:
     """How far each instance is from what is named; float64 [K]."""
     weights = _weights(other)
     return np.asarray(distances(shapes, other.shapes) @ weights / max(float(weights.sum()), 1e-9))
-
-
-__all__ = ["SIZES", "Answer", "Attribute", "Judged", "Witness", "answer", "expecting", "judge"]

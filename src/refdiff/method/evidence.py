@@ -9,6 +9,7 @@ that a bundle may carry.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +20,7 @@ from ..language import Target
 from ..language.query import THING
 from ..settings import QuerySettings
 from .instances import Overlaps
+from .relations import step
 
 COMMON = tuple(
     "person man woman child hand face dog cat horse cow sheep bird fish elephant bear zebra giraffe monkey rabbit "
@@ -89,8 +91,8 @@ class Evidence:
             odds = np.maximum(odds, np.logaddexp.reduce(self._logits(coloured), 1) - others)
         shown = self._maps.get(target, _UNSEEN)
         odds = own.evidence_bias + own.evidence_text * odds + own.evidence_map * shown
-        odds = odds - own.evidence_parts * self._parts()
-        return _chance(odds) * (1.0 if self.knows_noun(target.head) else _UNKNOWN)
+        odds = odds - own.evidence_parts * self._parts
+        return step(odds) * (1.0 if self.knows_noun(target.head) else _UNKNOWN)
 
     def described(self, target: Target, word: str) -> np.ndarray | None:
         """How likely each is what `word` says, given that it is what the noun names, float64 [N], None for a word that
@@ -101,7 +103,7 @@ class Evidence:
         word = _colour(word)
         if word not in COLOURS:
             both = self._logits([f"{word} {noun}", noun])
-            return _chance(both[:, 0] - both[:, 1])
+            return step(both[:, 0] - both[:, 1])
         every = self._logits([f"{colour} {noun}" for colour in COLOURS])
         return np.asarray(np.exp(every[:, COLOURS.index(word)] - np.logaddexp.reduce(every, 1)))
 
@@ -139,9 +141,10 @@ class Evidence:
         boxes = self.proposals.boxes
         border = ((boxes[:, :2] < _EDGE).sum(1) + (boxes[:, 2] > width - _EDGE) + (boxes[:, 3] > height - _EDGE)).clip(
             max=3)
-        return _chance(_THING["bias"] + _THING["confidence"] * confidence + _THING["border"] * border
-                       + _THING["parts"] * self._parts())
+        return step(_THING["bias"] + _THING["confidence"] * confidence + _THING["border"] * border
+                       + _THING["parts"] * self._parts)
 
+    @cached_property
     def _parts(self) -> np.ndarray:
         """How many other proposals each is a part of or holds; float64 [N]."""
         areas = self.proposals.areas.astype(float)
@@ -163,7 +166,3 @@ def known_nouns(head: str, words: Words) -> tuple[str, ...]:
 
 def _colour(word: str) -> str:
     return _SHADES.get(word, word)
-
-
-def _chance(odds: np.ndarray) -> np.ndarray:
-    return np.asarray(1 / (1 + np.exp(-np.clip(odds, -50, 50))))

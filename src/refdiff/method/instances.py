@@ -32,10 +32,10 @@ class Overlaps:
         return cls(shared / (areas[:, None] + areas[None] - shared), shared / np.minimum(areas[:, None], areas[None]))
 
 
-def separate(likely: np.ndarray, overlaps: Overlaps, floor: float = FLOOR) -> list[int]:
+def separate(likely: np.ndarray, overlaps: Overlaps) -> list[int]:
     """The indices, most likely first, of proposals that are no part or copy of a likelier one; `likely` float64 [N]."""
     kept: list[int] = []
-    alive = likely >= floor
+    alive = likely >= FLOOR
     for i in np.argsort(-likely, kind="stable").tolist():
         if alive[i] and len(kept) < MOST:
             kept.append(i)

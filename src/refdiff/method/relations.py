@@ -47,8 +47,8 @@ class Shapes:
         return np.asarray(self.boxes[:, 2:] - self.boxes[:, :2])
 
 
-def _step(x: Array, width: float) -> Array:
-    """A smooth step from 0 to 1 about 0."""
+def step(x: Array, width: float = 1.0) -> Array:
+    """A smooth step from 0 to 1 about 0, the logistic function of x in widths."""
     return np.asarray(1 / (1 + np.exp(-np.clip(x / width, -50, 50))))
 
 
@@ -72,7 +72,7 @@ def nth(p: Array, keys: Array, number: int, width: float) -> Array:
     Each other instance comes before with p times a smooth step of the difference of keys; the number of those that do
     follows the Poisson binomial distribution.
     """
-    before = p[None] * _step(keys[:, None] - keys[None], width)
+    before = p[None] * step(keys[:, None] - keys[None], width)
     out = np.empty(len(p))
     for k, row in enumerate(before):
         counts = np.zeros(number + 1)
@@ -93,11 +93,11 @@ def place(side: Side, shapes: Shapes) -> Array:
     x, y = x / width, y / height
     if side in ("corner", "edge"):
         off = np.abs(np.stack([x, y]) - 0.5)
-        return _step((off.min(0) if side == "corner" else off.max(0)) - 0.25, 0.06)
+        return step((off.min(0) if side == "corner" else off.max(0)) - 0.25, 0.06)
     if side == "middle":
-        return _step(0.2 - np.abs(np.stack([x, y]) - 0.5).max(0), 0.06)
+        return step(0.2 - np.abs(np.stack([x, y]) - 0.5).max(0), 0.06)
     low = {"left": x, "right": 1 - x, "top": y, "bottom": 1 - y, "front": 1 - y, "back": y}[side]
-    return _step(0.5 - low, 0.08)
+    return step(0.5 - low, 0.08)
 
 
 def place_keys(side: Side, shapes: Shapes, p: Array) -> Array:
@@ -146,7 +146,7 @@ def _towards(a: Shapes, b: Shapes, direction: tuple[int, int]) -> Array:
     way = a.centres[:, None] - b.centres[None]
     length = np.linalg.norm(way, axis=-1)
     cosine = way @ np.array(direction) / length.clip(1e-6)
-    return _step(cosine - 0.5, 0.12) * _step(length - _NEAR, _NEAR / 2)
+    return step(cosine - 0.5, 0.12) * step(length - _NEAR, _NEAR / 2)
 
 
 _DIRECTIONS: dict[Kind, tuple[int, int]] = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}
@@ -159,17 +159,17 @@ def related(kind: Kind, a: Shapes, b: Shapes) -> Array:
     gap = gaps(a, b)
     near = np.asarray(np.exp(-gap / 0.15))
     if kind == "on":
-        return _step(0.03 - gap, 0.02) * np.maximum(inside(a, b), _towards(a, b, (0, -1)))
+        return step(0.03 - gap, 0.02) * np.maximum(inside(a, b), _towards(a, b, (0, -1)))
     if kind == "in":
-        return _step(inside(a, b) - 0.5, 0.1)
+        return step(inside(a, b) - 0.5, 0.1)
     if kind in ("behind", "in front of"):
         lower = a.boxes[:, None, 3] - b.boxes[None, :, 3]
-        return np.asarray(_step(lower if kind == "in front of" else -lower, 0.05) * near)
+        return np.asarray(step(lower if kind == "in front of" else -lower, 0.05) * near)
     if kind == "touching":
-        return _step(0.02 - gap, 0.01)
+        return step(0.02 - gap, 0.01)
     if kind in ("with", "of"):
         meet = np.maximum(inside(a, b), inside(b, a).T)
-        return np.maximum(0.3 * near, _step(meet - 0.3, 0.1))
+        return np.maximum(0.3 * near, step(meet - 0.3, 0.1))
     if kind in ("bigger than", "smaller than"):
         return _compared(a.areas, b.areas, kind == "bigger than", _SIZE)
     if kind in ("taller than", "shorter than"):
@@ -179,7 +179,7 @@ def related(kind: Kind, a: Shapes, b: Shapes) -> Array:
 
 def _compared(a: Array, b: Array, greater: bool, width: float) -> Array:
     ratio = np.log(a[:, None].clip(1e-9) / b[None].clip(1e-9))
-    return _step(ratio if greater else -ratio, width)
+    return step(ratio if greater else -ratio, width)
 
 
 def between(a: Shapes, b: Shapes, c: Shapes) -> Array:
@@ -187,4 +187,4 @@ def between(a: Shapes, b: Shapes, c: Shapes) -> Array:
     float64 [K, J, L]."""
     direct = distances(b, c)[None]
     detour = distances(a, b)[:, :, None] + distances(a, c)[:, None]
-    return _step(1.25 - detour / direct.clip(1e-6), 0.08) * (direct > 2 * _NEAR)
+    return step(1.25 - detour / direct.clip(1e-6), 0.08) * (direct > 2 * _NEAR)
