@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ import torch
 from conftest import ROOT, shapes
 from refdiff import InputError, RefDiff, Settings, load_image
 from refdiff.core.masks import iou_matrix
+from refdiff.core.protocols import ScoredMasks
 from refdiff.models.segmentors.grid import box_nms, mask_boxes, peak_points, point_grid, stability_scores
 from refdiff.models.segmentors.guided import guided
 
@@ -44,7 +47,7 @@ def test_the_grid_lies_at_cell_centres():
 
 def test_masks_have_the_images_size_and_no_near_duplicates(model):
     settings = model.settings.replace(iou_threshold=0.0, stability_threshold=0.0, duplicate_threshold=0.8,
-                                      min_region=0, guided_radius=0)  # which makes some alike
+                                      min_region=0)
     found = model.segmentor.generate(shapes(90, 160), settings)
     assert found.masks.shape[1:] == (90, 160) and found.masks.any((1, 2)).all()
     assert (np.diff(found.iou) <= 0).all()
@@ -104,14 +107,30 @@ def test_guided_masks_end_where_the_colours_do():
     truth = np.zeros((80, 120), bool)
     truth[20:60, 30:90] = True
     rough = np.stack([np.roll(truth, 3, axis=1), np.roll(truth, -2, axis=0)])
-    settings = Settings().replace(guided_radius=0.05).segmentor
+    settings = Settings().replace(guided_radius=0.05, duplicate_threshold=1.0).segmentor
+
+    def followed(masks, image):
+        scores = np.linspace(1, 0.9, len(masks), dtype=np.float32)
+        return guided(ScoredMasks(masks, scores, scores), image, settings).masks
 
     def overlaps(masks):
         return [(each & truth).sum() / (each | truth).sum() for each in masks]
 
-    found = guided(rough, image, settings)
+    found = followed(rough, image)
     assert min(overlaps(found)) > 0.99 > max(overlaps(rough))
     wide = image.repeat(8, 0).repeat(8, 1)  # so large that the filter works on every third px
-    large = guided(rough.repeat(8, 1).repeat(8, 2), wide, settings)
+    large = followed(rough.repeat(8, 1).repeat(8, 2), wide)
     assert min(overlaps(large[:, 4::8, 4::8])) > 0.98
-    assert guided(rough, image, Settings().segmentor) is rough  # off unless a bundle says so
+    scored = ScoredMasks(rough, np.ones(2), np.ones(2))
+    assert guided(scored, image, Settings().segmentor) is scored  # off unless a bundle says so
+    assert len(guided(scored, image, replace(settings, duplicate_threshold=0.9)).masks) == 1  # both are the thing now
+
+
+def test_a_guided_mask_does_not_spread_over_a_touching_thing_of_its_colour():
+    image = np.full((80, 120, 3), 40, np.uint8)
+    image[20:60, 30:90] = (200, 60, 30)  # two things, of which the mask is the left one
+    mask = np.zeros((1, 80, 120), bool)
+    mask[0, 20:60, 30:60] = True
+    settings = Settings().replace(guided_radius=0.1, guided_rounds=10).segmentor
+    found = guided(ScoredMasks(mask, np.ones(1), np.ones(1)), image, settings).masks[0]
+    assert not found[:, 60 + 7:].any() and found[20:60, 30 : 60 - 7].all()

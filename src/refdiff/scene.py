@@ -146,8 +146,8 @@ class EncodedImage:
         embedding = self._embedding.get(settings, lambda: self._encoded(settings))
         with self.watch("SAM decoder"):
             found = self.model.segmentor.masks_at(embedding, points, self.size, settings, batching)
-            masks = guided(found.masks, self.image, settings)
-        return Proposals.of(masks, "segmentor")
+            found = guided(found, self.image, settings)
+        return Proposals.of(found.masks, "segmentor")
 
     def _encoded(self, settings: SegmentorSettings) -> torch.Tensor:
         with self.watch("SAM encoder"):

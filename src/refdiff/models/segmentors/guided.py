@@ -6,18 +6,31 @@ import numpy as np
 from scipy import ndimage
 
 from ...core.masks import boxes
+from ...core.protocols import ScoredMasks
 from ...settings import SegmentorSettings
+from .grid import distinct
 
 _SIDE = 320  # px of the longer side at which the linear functions are found; larger images only have them applied
 
 
-def guided(masks: np.ndarray, image: np.ndarray, settings: SegmentorSettings) -> np.ndarray:
-    """Masks bool [N, H, W] of an image uint8 [H, W, 3], each made a linear function of the colours in every window and
-    cut at one half, `guided_rounds` times over. What would vanish stays as it was."""
+def guided(found: ScoredMasks, image: np.ndarray, settings: SegmentorSettings) -> ScoredMasks:
+    """Masks of an image uint8 [H, W, 3], each made a linear function of the colours in every window and cut at one
+    half, `guided_rounds` times over, without those that become like a better one.
+
+    Only what lies near a mask's edge changes, so that it does not spread over a touching thing of like colours; what
+    would vanish stays as it was.
+    """
+    radius = settings.guided_radius * max(image.shape[:2])
+    if radius < 0.5 or not len(found.masks):
+        return found
+    masks = _followed(found.masks, image, settings)
+    kept = distinct(masks, settings.duplicate_threshold)
+    return ScoredMasks(masks[kept], found.iou[kept], found.stability[kept])
+
+
+def _followed(masks: np.ndarray, image: np.ndarray, settings: SegmentorSettings) -> np.ndarray:
     step = max(1, round(max(image.shape[:2]) / _SIDE))
-    radius = round(settings.guided_radius * max(image.shape[:2]) / step)
-    if radius < 1 or not len(masks):
-        return masks
+    radius = max(1, round(settings.guided_radius * max(image.shape[:2]) / step))
     guide = _Guide(image.astype(np.float32) / 255, step, radius, settings.guided_evenness)
     out = masks.copy()
     for mask, box in zip(out, boxes(masks).tolist(), strict=True):
@@ -25,8 +38,11 @@ def guided(masks: np.ndarray, image: np.ndarray, settings: SegmentorSettings) ->
         rows = slice(max(0, top - 2 * radius), bottom + 2 * radius + 1)
         window = rows, slice(max(0, left - 2 * radius), right + 2 * radius + 1)
         whole = slice(rows.start * step, rows.stop * step), slice(window[1].start * step, window[1].stop * step)
+        before = mask[whole].copy()
+        near = guide.near_edges(mask[::step, ::step][window], before.shape)
         for _ in range(settings.guided_rounds):
             found = guide.follow(mask[::step, ::step][window].astype(np.float32), window, whole) > 0.5
+            found = np.where(near, found, before)
             if found.any():
                 mask[whole] = found
     return out
@@ -48,6 +64,12 @@ class _Guide:
     def _mean(self, values: np.ndarray) -> np.ndarray:
         size = (self.size, self.size, *([1] * (values.ndim - 2)))
         return np.asarray(ndimage.uniform_filter(values, size, mode="nearest"))
+
+    def near_edges(self, mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """bool of `size`: what lies within half a window's radius of the edges of every `step`-th px of a mask."""
+        reach = self.size // 4 * 2 + 1
+        inside = ndimage.uniform_filter(mask.astype(np.float32), reach, mode="nearest")
+        return self._spread((inside > 1e-4) & (inside < 1 - 1e-4), np.empty(size))
 
     def follow(self, values: np.ndarray, window: tuple[slice, slice], whole: tuple[slice, slice]) -> np.ndarray:
         """Values float32 [h, w] in a window of every `step`-th px as the colours there have them, in the same window

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -158,7 +157,7 @@ class SamSegmentor:
         points = point_grid(settings.segmentor.points_per_side)
         found = self.masks_at(self.encode(image, settings.segmentor), points, (image.shape[0], image.shape[1]),
                               settings.segmentor, settings.batching)
-        return replace(found, masks=guided(found.masks, image, settings.segmentor))
+        return guided(found, image, settings.segmentor)
 
     @torch.inference_mode()
     def masks_at(self, embedding: torch.Tensor, points: np.ndarray, size: tuple[int, int], settings: SegmentorSettings,
