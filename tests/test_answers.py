@@ -15,7 +15,7 @@ from refdiff.language.words import IDEAS
 from refdiff.method.answers import Answer, answer, expecting
 from refdiff.method.evidence import COLOURS as EVERY_COLOUR
 from refdiff.method.evidence import COMMON, Evidence
-from refdiff.method.instances import COVERED, FLOOR, SAME, Overlaps, separate
+from refdiff.method.instances import AS_LIKELY, COVERED, FLOOR, SAME, Overlaps, separate
 from refdiff.method.relations import Shapes, between, nth, order_keys, related
 from refdiff.settings import QuerySettings
 from refdiff.weights.manifest import Domain
@@ -353,7 +353,14 @@ def test_things_do_not_overlap_and_what_is_left_out_is_part_of_a_likelier_one(fo
     same = (overlaps.iou > SAME) | (overlaps.cover > COVERED)
     assert not any(same[i, j] for i, j in itertools.combinations(kept, 2))
     for i in set(range(len(found))) - set(kept):
-        assert likely[i] < FLOOR or any(same[i, j] and likely[j] >= likely[i] for j in kept)
+        assert likely[i] < FLOOR or any(same[i, j] and likely[j] >= AS_LIKELY * likely[i] for j in kept)
+
+
+def test_of_proposals_alike_and_about_as_likely_the_segmentors_best_stands_for_the_thing():
+    world = World({"best": ("cat", (10, 10, 60, 60)), "likelier": ("cat", (10, 10, 63, 60)),
+                   "other": ("cat", (90, 10, 140, 60))})
+    assert separate(np.array([0.93, 0.99, 0.95]), world.overlaps) == [2, 0]
+    assert separate(np.array([0.5, 0.99, 0.95]), world.overlaps) == [1, 2]
 
 
 @quick
@@ -464,6 +471,15 @@ def test_what_a_map_shows_counts_and_a_part_or_a_heap_counts_less():
     chances = named("cat", things=things, evidence_parts=1.0)
     assert chances["a"] == chances["head"] < chances["b"]
     assert len(set(named("cat", things=things, evidence_parts=0.0).values())) == 1
+
+
+def test_maps_of_the_other_nouns_of_a_query_stand_in_contrast():
+    cat, dog = Target("cat"), Target("dog")
+    alone, beside = np.full(len(THINGS), 0.2), np.where(np.arange(len(THINGS)) == 1, 0.4, -0.1)
+    before, after = (evidence({cat: alone} | more, evidence_bias=-4.0).named(cat) for more in ({}, {dog: beside}))
+    assert after[1] < before[1] and np.array_equal(np.delete(after, 1), np.delete(before, 1))
+    red = Target("cat", 1, (Attribute("red"),))  # the same noun is no contrast
+    assert np.array_equal(evidence({cat: alone, red: beside}, evidence_bias=-4.0).named(cat), before)
 
 
 def test_anything_is_a_whole_thing_that_does_not_run_along_the_border():

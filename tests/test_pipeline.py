@@ -160,7 +160,8 @@ def test_only_the_parts_that_a_variant_needs_are_looked_for(variant, unused, mon
 
 def test_confidence_is_given_for_the_settings_it_was_fitted_for(model):
     curve = {"score": 1.0, "margin": 0.0}
-    curves = {"query": curve | {"bias": 0.5}, "nothing": curve | {"bias": -0.5}, "full": curve | {"bias": 0.1}}
+    curves = {kind: curve | {"bias": bias}
+              for kind, bias in {"query": 0.5, "nothing": -0.5, "instance": 0.5, "full": 0.1}.items()}
     scene = RefDiff(replace(model.bundle, calibration=curves), model.device).encode(EXAMPLE)
 
     def confidence(text: str, **changes) -> float | None:
@@ -168,6 +169,8 @@ def test_confidence_is_given_for_the_settings_it_was_fitted_for(model):
 
     assert 0.5 < confidence("the cats") < 1 and 0 < confidence("a strawberry") < 0.5
     assert 0 < confidence("the cat on the left", reading="root") < 1
+    each = [instance.confidence for instance in scene.segment(["the cats"])[0].instances]
+    assert len(each) == 2 and all(0.5 < chance < 1 for chance in each)
     assert confidence("the cats", alpha=0.3) is confidence("the cats", targets="one") is None
     assert confidence("the haunted cats") is None  # a word was not taken into account
 

@@ -584,12 +584,16 @@ def test_two_threads_fetch_a_part_once(web):
 
 @pytest.mark.parametrize(("file", "name", "value"), [
     ("vae/config.json", "scaling_factor", float("nan")), ("vae/config.json", "scaling_factor", 0),
+    ("vae/config.json", "scaling_factor", [1]), ("vae/config.json", "norm_num_groups", 0.5),
+    ("unet/config.json", "freq_shift", "x"), ("unet/config.json", "downsample_padding", None),
+    ("unet/config.json", "mid_block_scale_factor", "1"), ("unet/config.json", "norm_eps", [1e-5]),
+    ("text_encoder/config.json", "eos_token_id", None), ("text_encoder/config.json", "layer_norm_eps", None),
     ("vae/config.json", "scaling_factor", "x"), ("vae/config.json", "shift_factor", "x"),
     ("unet/config.json", "norm_eps", float("inf"))])
 def test_numbers_of_a_config_that_cannot_be_computed_with_are_refused(bundle, file, name, value):
     path = bundle / "diffusion" / file
     path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
-    read = load.load_vae if file.startswith("vae") else load.load_unet
+    read = {"vae": load.load_vae, "unet": load.load_unet, "text_encoder": load.load_text_encoder}[path.parent.name]
     assert name in refused(read, path.parent)
 
 

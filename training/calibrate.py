@@ -2,8 +2,8 @@
 
     python training/calibrate.py [--model mini] [--data benchmarks/scenes] [--write]
 
-A logistic curve over the winner's score and its margin, one per variant, and one each for answers to queries and for
-"nothing" (refdiff.method.confidence), which are fitted on the working half of `said` too. Prints the expected
+A logistic curve over the winner's score and its margin, one per variant, and one each for answers to queries, for
+"nothing" and for each thing found (refdiff.method.confidence), which are fitted on the working half of `said` too. Prints the expected
 calibration error (10 bins of equal count) on val, testA, testB and both halves of `said`; --write puts the curves into
 the bundle's refdiff.json.
 """
@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -20,11 +22,11 @@ from sklearn.linear_model import LogisticRegression
 from refdiff import RefDiff, Settings
 from refdiff.answering import ask
 from refdiff.core.masks import iou_matrix
-from refdiff.datasets import open_dataset
+from refdiff.datasets import Reference, open_dataset
 from refdiff.evaluation.metrics import Overlap
 from refdiff.language import parse
 from refdiff.method import ref_diff
-from refdiff.method.confidence import answer_features, features
+from refdiff.method.confidence import answer_features, features, instance_features
 from refdiff.settings import VARIANTS, Variant
 
 SPLITS = ("val", "testA", "testB")
@@ -47,18 +49,29 @@ def answers(model: RefDiff, data: Path, split: str) -> dict[Variant, np.ndarray]
 
 
 def query_answers(model: RefDiff, data: Path, split: str) -> dict[str, np.ndarray]:
-    """For 'query' (something was found) and 'nothing' float64 [N, 3]: the two features, and whether that is right."""
-    rows: dict[str, list[tuple[float, float, bool]]] = {"query": [], "nothing": []}
+    """For 'query' (something was found), 'nothing' and 'instance' (each thing found) float64 [N, 3]: the two features,
+    and whether that is right."""
+    rows: dict[str, list[tuple[float, float, bool]]] = {"query": [], "nothing": [], "instance": []}
     for references in open_dataset(data, split).images():
         scene = model.encode(references[0].image)
         expressions = [parse(each.expression, model.settings.expression) for each in references]
         for reference, asked in zip(references, ask(scene, expressions, model.settings), strict=True):
             truth, mask = reference.truth(scene.size), np.zeros(scene.size, bool)
-            for index, _ in asked.answer.chosen:
-                mask |= asked.evidence.proposals.masks[index]
+            things = [replace(reference, segmentation=each).truth(scene.size) for each in _parts(reference)]
+            for index, likely in asked.answer.chosen:
+                found = asked.evidence.proposals.masks[index]
+                mask |= found
+                right = any(Overlap.of(found, thing).iou > 0.5 for thing in things)
+                rows["instance"].append((*instance_features(asked.answer, likely), right))
             kind = "query" if asked.answer.chosen else "nothing"
             rows[kind].append((*answer_features(asked.answer), Overlap.of(mask, truth).iou > 0.5))
     return {kind: np.array(each, float).reshape(-1, 3) for kind, each in rows.items()}
+
+
+def _parts(reference: Reference) -> tuple[Any, ...]:
+    """The segmentation of each thing that a reference means."""
+    own = reference.segmentation
+    return own if isinstance(own, tuple) else (own,)
 
 
 def calibration_error(probabilities: np.ndarray, right: np.ndarray, bins: int = 10) -> float:
@@ -73,17 +86,18 @@ def query_curves(model: RefDiff, scenes: Path, said: Path) -> dict[str, dict[str
              "report": (said, "report")}
     measured = {name: query_answers(model, *part) for name, part in parts.items()}
     curves, fits = {}, {}
-    for kind in ("query", "nothing"):
+    for kind in ("query", "nothing", "instance"):
         seen = np.concatenate([measured["val"][kind], measured["work"][kind]])
         fits[kind] = fit = LogisticRegression(C=10.0).fit(seen[:, :2], seen[:, 2])
         (score, margin), (bias,) = fit.coef_[0], fit.intercept_
         curves[kind] = {name: round(float(value), 4) for name, value in
                         (("bias", bias), ("score", score), ("margin", margin))}
     for name, answered in measured.items():
-        chances = np.concatenate([fits[kind].predict_proba(rows[:, :2])[:, 1] for kind, rows in answered.items()
-                                  if len(rows)])
-        right = np.concatenate([rows[:, 2] for rows in answered.values() if len(rows)])
-        print("queries", name, f"error {calibration_error(chances, right):.3f}, right {right.mean():.3f}")
+        for label, kinds in (("answers", ("query", "nothing")), ("things", ("instance",))):
+            used = [(kind, answered[kind]) for kind in kinds if len(answered[kind])]
+            chances = np.concatenate([fits[kind].predict_proba(rows[:, :2])[:, 1] for kind, rows in used])
+            right = np.concatenate([rows[:, 2] for _, rows in used])
+            print(label, name, f"error {calibration_error(chances, right):.3f}, right {right.mean():.3f}")
     print(curves)
     return curves
 

@@ -16,7 +16,7 @@ from .language import Expression, Query, Target, query
 from .language.query import THING
 from .method import correlation_maps
 from .method.answers import SIZES, Answer, answer
-from .method.confidence import answer_features
+from .method.confidence import answer_features, instance_features
 from .method.evidence import Evidence, Words, known_nouns
 from .method.instances import Overlaps
 from .method.scores import GENERATIVE_RULES, eligible
@@ -118,13 +118,17 @@ def _segmentation(scene: EncodedImage, image: np.ndarray, asked: Asked, settings
     order = np.argsort(-found.likely, kind="stable").tolist()
     candidates = tuple(Candidate(asked.indices[i], masks[i], float(found.likely[i]),
                                  None if generative is None else generative[i], discriminative[i]) for i in order)
-    instances = tuple(Instance(masks[i], float(likely)) for i, likely in found.chosen)
     ignored = [*_ignored(asked.query, evidence)]
-    confidence = None
-    if not ignored and evidence.proposals.source == "segmentor":  # else it was not fitted on such
-        confidence = scene.model.confidence("query" if found.chosen else "nothing", answer_features(found), settings)
+    fitted = not ignored and evidence.proposals.source == "segmentor"
+
+    def confidence(kind: str, features: tuple[float, float]) -> float | None:
+        return scene.model.confidence(kind, features, settings) if fitted else None
+
+    instances = tuple(Instance(masks[i], likely, confidence("instance", instance_features(found, likely)))
+                      for i, likely in found.chosen)
     told = [*ignored, *_missing(found, evidence, scene.size)]
-    return Segmentation(image, asked.expression, "full", candidates, instances, confidence,
+    return Segmentation(image, asked.expression, "full", candidates, instances,
+                        confidence("query" if instances else "nothing", answer_features(found)),
                         " ".join(told) or None, asked.query)
 
 

@@ -23,7 +23,7 @@ from .models.similarity.clip import ClipSimilarity
 from .residency import Residency
 from .result import Segmentation
 from .scene import EncodedImage
-from .settings import Settings, Variant
+from .settings import VARIANTS, Settings, Variant
 from .weights.load import load_clip, load_sam, load_scheduler, load_tokenizer, text_positions, vae_stride, weight_gb
 from .weights.manifest import Bundle, find_bundle
 
@@ -180,10 +180,10 @@ class RefDiff:
         return self.bundle.settings()
 
     def confidence(self, kind: str, features: tuple[float, float], settings: Settings) -> float | None:
-        """The probability that an answer is right, `kind` a variant, 'query' or 'nothing' (`method.confidence`); None
-        where the bundle has no calibration for these settings."""
+        """The probability that an answer is right, `kind` a variant, 'query', 'nothing' or 'instance'
+        (`method.confidence`); None where the bundle has no calibration for these settings."""
         own = self._calibrated
-        if kind not in ("query", "nothing"):
+        if kind in VARIANTS:
             own = own.replace(reading=settings.query.reading, targets=settings.query.targets)
         if kind not in self._calibration or replace(settings, batching=own.batching) != own:
             return None

@@ -34,10 +34,13 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """One thing that is meant: `mask` bool [H, W] (read-only), and `score`, as that of a candidate."""
+    """One thing that is meant: `mask` bool [H, W] (read-only), its `score`, as that of a candidate, and its
+    `confidence`: the probability in [0, 1] that this is one of the things meant (IoU over 0.5 with it), None where that
+    of the whole answer is None."""
 
     mask: np.ndarray
     score: float
+    confidence: float | None
 
     @property
     def box(self) -> Box:

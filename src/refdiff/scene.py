@@ -226,5 +226,5 @@ class EncodedImage:
         # What a notice is about, and masks that others made, lie outside what the confidence was fitted on.
         other = notice is not None or self._given is not None
         confidence = None if other else self.model.confidence(variant, features(scores), settings)
-        best = Instance(candidates[0].mask, candidates[0].score)
+        best = Instance(candidates[0].mask, candidates[0].score, confidence)
         return Segmentation(image, expression, variant, candidates, (best,), confidence, notice)

@@ -166,7 +166,8 @@ def _row(image: Path, result: Segmentation, mask: str | None) -> dict[str, Any]:
             "score": round(result.score, 6), "confidence": _rounded(result.confidence),
             "box": None if result.box is None else list(result.box), "area": int(result.mask.sum()),
             "notice": result.notice, "mask": mask, "segmentation": result.rle,
-            "instances": [{"box": list(each.box), "score": round(each.score, 6), "segmentation": each.rle}
+            "instances": [{"box": list(each.box), "score": round(each.score, 6),
+                           "confidence": _rounded(each.confidence), "segmentation": each.rle}
                           for each in result.instances]}
 
 

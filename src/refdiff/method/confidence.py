@@ -21,7 +21,7 @@ _GREATEST = 1e9  # of a curve's numbers
 class Calibration:
     """A logistic curve: P(right) = 1 / (1 + exp(-(bias + score * s + margin * m))), with s the winner's score and m by
     how much it is above the best proposal that is something else; of answers to queries ('query' where something was
-    found, 'nothing' where not) see `answer_features`."""
+    found, 'nothing' where not) see `answer_features`, of one thing found ('instance') `instance_features`."""
 
     bias: float
     score: float
@@ -29,7 +29,7 @@ class Calibration:
 
     @classmethod
     def read(cls, manifest: Mapping[str, Any]) -> dict[str, Calibration]:
-        """The curve of each kind of answer (a variant, 'query' or 'nothing'), as a bundle's refdiff.json has them.
+        """The curve of each kind of answer (a variant, 'query', 'nothing' or 'instance') in a bundle's refdiff.json.
         Raises BundleError where one is not three numbers, of at most a billion."""
         curves = {}
         for variant, numbers in manifest.items():
@@ -52,6 +52,11 @@ def answer_features(found: Answer) -> tuple[float, float]:
     """(s, m) of an answer to a query: the log-odds that what is asked for is there, and of the least likely of the
     chosen things to be meant (0 where there is none)."""
     return _log_odds(found.present), _log_odds(found.chosen[-1][1]) if found.chosen else 0.0
+
+
+def instance_features(found: Answer, likely: float) -> tuple[float, float]:
+    """(s, m) of one of the chosen things: the log-odds that what is asked for is there, and that this is meant."""
+    return _log_odds(found.present), _log_odds(likely)
 
 
 def _log_odds(chance: float) -> float:

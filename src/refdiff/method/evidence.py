@@ -38,6 +38,7 @@ _SHADES = {"grey": "gray", "violet": "purple", "lilac": "purple", "crimson": "re
            "golden": "yellow", "gold": "yellow", "navy": "blue", "turquoise": "blue", "cyan": "blue", "teal": "green",
            "beige": "brown", "tan": "brown", "magenta": "pink", "silver": "gray"}
 _SYNONYM = 0.93  # cosine of two texts from which a common noun is no alternative to a word
+_CONTRAST = 0.5  # of the greatest s^G of the other nouns of a query, which is taken off that of a noun
 _UNSEEN = 0.1  # s^G of a word that has no map of its own
 _UNKNOWN = 0.05  # what a word says that the model has not learnt
 _EDGE = 2  # px from the image's border
@@ -89,10 +90,16 @@ class Evidence:
                     and not each.negated for noun in known]
         if coloured:  # a black banana is hardly a banana, but surely a black banana
             odds = np.maximum(odds, np.logaddexp.reduce(self._logits(coloured), 1) - others)
-        shown = self._maps.get(target, _UNSEEN)
-        odds = own.evidence_bias + own.evidence_text * odds + own.evidence_map * shown
+        odds = own.evidence_bias + own.evidence_text * odds + own.evidence_map * self._shown(target)
         odds = odds - own.evidence_parts * self._parts
         return step(odds) * (1.0 if self.knows_noun(target.head) else _UNKNOWN)
+
+    def _shown(self, target: Target) -> np.ndarray | float:
+        """s^G of a target in contrast to the maps of the other nouns of its query, float64 [N]."""
+        if target not in self._maps:
+            return _UNSEEN
+        others = [shown for each, shown in self._maps.items() if each.head != target.head]
+        return np.asarray(self._maps[target] - _CONTRAST * np.max([0 * self._maps[target], *others], axis=0))
 
     def described(self, target: Target, word: str) -> np.ndarray | None:
         """How likely each is what `word` says, given that it is what the noun names, float64 [N], None for a word that

@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import BundleError, RefDiffError
 from . import layout
+from .config import check_parts, read_config, usual_values
 from .layout import read_json, short
 
 if TYPE_CHECKING:
@@ -32,12 +33,6 @@ if TYPE_CHECKING:
     from transformers.models.sam.modeling_sam import SamModel
 
 _PREDICTIONS = ("epsilon", "v_prediction", "sample")
-# With these a config.json does not describe the model but lets a library fetch kernels, quantise or read other files.
-_NOT_DESCRIBING = {"quantization_config", "compression_config", "auto_map", "attn_implementation",
-                   "_attn_implementation", "_attn_implementation_internal", "experts_implementation",
-                   "transformers_weights", "fusion_config", "kernel_config", "dtype", "torch_dtype"}
-_MOST = 2**20  # no whole number in a config is greater
-_LARGEST_SIDE = 4096  # px
 _MAKERS = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.tensor}
 # Both libraries patch torch and themselves while they load, and again while they are imported.
 _LOADING = threading.RLock()
@@ -189,8 +184,8 @@ def _without_bars() -> Iterator[None]:
 def _transformers_model(kind: Any, folder: Path, device: str | torch.device, dtype: torch.dtype) -> Any:
     state = _weights(folder, dtype)
     with _quiet("transformers"):
-        config = kind.config_class.from_dict(_config(folder, len(state)))
-        _check_parts(folder, config)
+        config = kind.config_class.from_dict(read_config(folder, len(state), usual_values(kind)))
+        check_parts(folder, config)
         # Told another dtype than torch's default, the library would change that for the whole process while it loads.
         with nullcontext() if torch.get_default_dtype() == torch.float32 else _InFloat32():
             model, report = kind.from_pretrained(None, config=config, state_dict=state, dtype=torch.get_default_dtype(),
@@ -213,7 +208,7 @@ def _diffusers_model(kind: Any, folder: Path, device: str | torch.device, dtype:
     # Not its from_pretrained: while that runs, every layer that another thread makes stays uninitialised.
     state = _weights(folder, dtype)
     with _quiet("diffusers"), torch.device("meta"):
-        model = kind.from_config(_config(folder, len(state)))
+        model = kind.from_config(read_config(folder, len(state), usual_values(kind)))
     model._fix_state_dict_keys_on_load(state)  # names of old checkpoints, such as those of Stable Diffusion 1.5
     wanted = {name: tensor.shape for name, tensor in model.state_dict().items()}
     _check_report(folder, wanted.keys() - state.keys(), state.keys() - wanted.keys(),
@@ -247,43 +242,6 @@ def _weights(folder: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
                                       f"{dtype} ({short(ValueError(name), 80)}); fetch the model again, or choose "
                                       "another dtype.")
     return state
-
-
-def _config(folder: Path, tensors: int) -> dict[str, Any]:
-    """What config.json says of the model, which has so many `tensors`. Raises BundleError for sizes beyond reason."""
-    path = folder / "config.json"
-
-    def described(value: Any, name: str = "") -> Any:
-        if isinstance(value, dict):
-            return {key: described(each, key) for key, each in value.items() if key not in _NOT_DESCRIBING}
-        if isinstance(value, list):
-            return [described(each, name) for each in value]
-        if isinstance(value, float) and not math.isfinite(value):
-            raise BundleError(f"{path} has {name[:40]} {value}, which is not a finite number.")
-        if name in ("scaling_factor", "shift_factor") and not (
-                (isinstance(value, (int, float)) and value) or (name == "shift_factor" and not value)):
-            raise BundleError(f"{path} has the {name} {str(value)[:40]!r}, which cannot be used.")
-        most = tensors if "layers" in name else _LARGEST_SIDE if name == "image_size" else _MOST
-        if type(value) is int and not (0 <= value <= most or name.endswith("token_id")):
-            raise BundleError(f"{path} has {name[:40]} {value:.3g}, which is out of range for its weights.")
-        return value
-
-    return dict(described(read_json(path)))
-
-
-def _check_parts(folder: Path, config: Any) -> None:
-    """Refuse what does not show in the shapes of weights. Raises BundleError."""
-    path = folder / "config.json"
-    for part in (config, *(getattr(config, name) for name in config.sub_configs)):
-        heads, width = getattr(part, "num_attention_heads", 1), getattr(part, "hidden_size", 0)
-        if heads < 1 or width % heads:
-            raise BundleError(f"{path} has num_attention_heads {heads}, which do not divide the hidden_size {width}.")
-    if config.model_type == "sam":
-        prompt, vision = config.prompt_encoder_config, config.vision_config
-        size = vision.image_size // vision.patch_size
-        if (prompt.image_size, prompt.image_embedding_size) != (vision.image_size, size):
-            raise BundleError(f"{path} has prompts for another image_size or image_embedding_size than those of its "
-                              f"vision_config, {vision.image_size} and {size}.")
 
 
 def _check_report(folder: Path, missing: Iterable[str], unexpected: Iterable[str], mismatched: Iterable[str]) -> None:
