@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from refdiff import RefDiff
-from refdiff.core.drawing import comparison_sheet, overlay
+from refdiff.core.drawing import overlay
+from refdiff.core.figures import Figure, Panel, as_image
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parent / "examples" / "scene.png"
@@ -20,9 +21,9 @@ SHOWN = ("the cat on the left", "both cats", "the cat and the guitar", "the bigg
 def main() -> None:
     scene = RefDiff.from_pretrained("mini").encode(EXAMPLE)
     results = scene.segment(SHOWN)
-    panels = [(each.expression.text + ("" if each.found else ": nothing"),
-               overlay(each.image, [one.mask for one in each.instances])) for each in results]
-    comparison_sheet(panels).save(HERE.parent / "docs" / "expressions.png")
+    panels = [Panel(each.expression.text, overlay(each.image, [one.mask for one in each.instances]),
+                    "" if each.found else "nothing found") for each in results]
+    as_image(Figure(panels), dpi=180).save(HERE.parent / "docs" / "expressions.png")
 
 
 if __name__ == "__main__":

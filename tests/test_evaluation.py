@@ -435,13 +435,14 @@ def test_the_commands_of_a_comparison(small, whole, image_file, tmp_path, capsys
     assert '"small: comparison, mIoU",Cropping,small,val,mIoU,' in capsys.readouterr().out
     page = tmp_path / "failures.html"
     assert main(["failures", str(whole), "--method", "cropping", "--worst", "3", "--out", str(page)]) == 0
-    assert page.read_text().count("<section>") == 3 and page.read_text().count("data:image/png") == 6
+    assert page.read_text().count("<section>") == 3 and page.read_text().count("data:image/jpeg") == 9
     capsys.readouterr()
     sheet = tmp_path / "compare.png"
-    assert main(["compare", str(image_file), "--device", "cpu", "the ball", "--out", str(sheet)]) == 0
+    assert main(["compare", str(image_file), "--device", "cpu", "the ball", "--dpi", "300", "--out", str(sheet)]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:-1]] == list(METHODS)
     with Image.open(sheet) as opened:
-        assert opened.width > 900
+        assert opened.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+        assert opened.width == round((4 * 120 + 3 * 8 + 2 * 6) * 300 / 72)  # panels, gaps and margins in points
 
 
 @pytest.mark.parametrize("arguments, words", [

@@ -28,7 +28,10 @@ from . import yu2023
 class Choice:
     """What a method answers to one expression: `mask` bool [H, W], its `index` among the proposals (among Eq. 8's
     masks for ref-diff/g), its `score`, the `parts` the score is made of, its `confidence`, where there is one, whether
-    anything was `found`, and of how many `instances` the mask is the union."""
+    anything was `found`, and of how many `instances` the mask is the union.
+
+    `order`: the indices of the proposals that could win, best first; () where the method does not rank proposals.
+    `among`: the masks bool [N, H, W] that they are indices of, where those are not `scene.proposals()`."""
 
     mask: np.ndarray
     index: int
@@ -37,6 +40,8 @@ class Choice:
     confidence: float | None = None
     found: bool = True
     instances: int = 1
+    order: tuple[int, ...] = ()
+    among: np.ndarray | None = None
 
 
 Call = Callable[[EncodedImage, Sequence[str]], list[Choice]]
@@ -68,12 +73,16 @@ def get_methods(names: Sequence[str]) -> list[Method]:
 def _ref_diff(variant: Variant, **changes: Any) -> Call:
     def call(scene: EncodedImage, expressions: Sequence[str]) -> list[Choice]:
         choices = []
-        for answer in scene.segment(expressions, variant, scene.settings.replace(**changes)):
+        settings = scene.settings.replace(**changes)
+        own_masks = variant == "g" or settings.segmentor.point_source == "peaks"  # other ones for each expression
+        for answer in scene.segment(expressions, variant, settings):
             best = answer.candidates[0]
             both = {"generative": best.generative, "discriminative": best.discriminative}
             parts = {name: value for name, value in both.items() if value is not None}
+            order = tuple(each.index for each in answer.candidates)
+            among = np.stack([each.mask for each in answer.candidates]) if own_masks else None
             choices.append(Choice(answer.mask, best.index, answer.score, parts, answer.confidence, answer.found,
-                                  len(answer.instances)))
+                                  len(answer.instances), order if among is None else tuple(range(len(order))), among))
         return choices
 
     return call
@@ -82,8 +91,9 @@ def _ref_diff(variant: Variant, **changes: Any) -> Call:
 def _most_similar(proposals: Proposals, features: torch.Tensor, texts: torch.Tensor) -> list[Choice]:
     """For each text [B, D] the proposal whose feature [N, D] has the greatest cosine with it."""
     scores = (F.normalize(texts, dim=-1) @ F.normalize(features, dim=-1).T).cpu()
-    return [Choice(proposals.masks[best], best, float(row[best]))
-            for row, best in zip(scores, scores.argmax(1).tolist(), strict=True)]
+    orders = scores.argsort(dim=1, descending=True, stable=True).tolist()
+    return [Choice(proposals.masks[order[0]], order[0], float(row[order[0]]), order=tuple(order))
+            for row, order in zip(scores, orders, strict=True)]
 
 
 def _sentences(scene: EncodedImage, expressions: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:

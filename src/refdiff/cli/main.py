@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import RefDiffError
-from . import bench, models, research, segment
+from . import bench, models, research, segment, sheets
 from .console import finish, prepare, tell
 
 
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="refdiff", description="Point at things in an image with words.")
     parser.add_argument("--version", action="version", version=f"refdiff {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for group in (segment, models, research, bench):
+    for group in (segment, models, research, sheets, bench):
         group.add_commands(commands)
     return parser
 

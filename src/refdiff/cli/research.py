@@ -1,10 +1,11 @@
-"""The commands of those who compare methods: evaluate, tables, failures, compare."""
+"""The commands of those who compare methods: evaluate, tables, compare."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ..evaluation.runner import Progress
 
 _MOST_WORKERS = 256
+_LEAST_DPI, _MOST_DPI = 72, 600
 
 
 def add_commands(commands: Any) -> None:
@@ -32,6 +34,9 @@ def add_commands(commands: Any) -> None:
     evaluate.add_argument("--name", help="what tables call the dataset (default: the folder's name)")
     evaluate.add_argument("--proposals", metavar="FILE", type=Path,
                           help="JSON of COCO RLE masks by image name, to use instead of SAM's")
+    evaluate.add_argument("--accept", action="store_true",
+                          help="200 expressions alone, and whether their figures agree with the paper's (status 1 "
+                               "where not)")
     evaluate.add_argument("--engine", choices=("local", "ray"), default="local",
                           help="ray: share the images among processes or machines (default: local)")
     evaluate.add_argument("--workers", metavar="N", type=int, default=2, help="of the ray engine (default: 2)")
@@ -49,20 +54,14 @@ def add_commands(commands: Any) -> None:
                         help="write there, as CSV and PNG, how far confidences can be trusted")
     tables.set_defaults(run=_tables)
 
-    failures = commands.add_parser("failures", help="the worst expressions of a run as one HTML page")
-    failures.add_argument("folder", metavar="RUN", type=Path)
-    failures.add_argument("--method", default="ref-diff", help="default: ref-diff")
-    failures.add_argument("--worst", metavar="K", type=int, default=50, help="default: 50")
-    failures.add_argument("--out", metavar="FILE", type=Path, default=Path("failures.html"),
-                          help="default: failures.html")
-    failures.set_defaults(run=_failures)
-
     compare = commands.add_parser("compare", help="every method on one image side by side")
     compare.add_argument("image", metavar="IMAGE")
     compare.add_argument("expression", metavar="EXPRESSION")
     compare.add_argument("--proposals", metavar="FILE", help="JSON of COCO RLE masks to use instead of SAM's")
     compare.add_argument("--out", metavar="FILE", type=Path, default=Path("compare.png"),
-                         help="the sheet to write (default: compare.png)")
+                         help="the sheet to write, an image or .pdf (default: compare.png)")
+    compare.add_argument("--dpi", metavar="N", type=int, default=180,
+                         help="pixels per inch of the sheet, which is 7 inches wide; 300 for print (default: 180)")
     model_options(compare)
     compare.set_defaults(run=_compare)
 
@@ -75,6 +74,10 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     methods = get_methods(list(METHODS) if options.method == "all" else options.method.split(","))
     dataset = open_dataset(options.dataset, options.split, options.split_by, options.images, options.name)
+    if options.accept:
+        from ..evaluation.accept import sample
+
+        dataset = sample(dataset, methods)
     model = load_model(options)
     targets = options.targets or ("one" if dataset.one_target else None)
     if targets:
@@ -94,7 +97,20 @@ def _evaluate(options: argparse.Namespace) -> int:
     if faults:
         tell(f"{len(faults)} expressions could not be used; {options.out / 'report.json'} names them, the first: "
              f"{faults[0]['fault']}")
-    return 0
+    return _accept(options) if options.accept else 0
+
+
+def _accept(options: argparse.Namespace) -> int:
+    from ..evaluation.accept import add_acceptance
+
+    acceptance = add_acceptance(options.out)
+    rows = [("method", "metric", "measured", "95 % interval", "paper", "within")]
+    for method, metrics in acceptance["figures"].items():
+        for metric, found in metrics.items():
+            measured, low, high, paper = (f"{100 * found[name]:.2f}" for name in ("measured", "low", "high", "paper"))
+            rows.append((method, metric, measured, f"{low} to {high}", paper, "yes" if found["within"] else "no"))
+    show(f"\n{table(rows)}\n\n{'accepted' if acceptance['accepted'] else 'not accepted'}")
+    return 0 if acceptance["accepted"] else 1
 
 
 def _show_progress(progress: Progress) -> None:
@@ -126,14 +142,6 @@ def _tables(options: argparse.Namespace) -> int:
     return 0
 
 
-def _failures(options: argparse.Namespace) -> int:
-    from ..evaluation.failures import failure_sheet
-
-    _write(options.out, failure_sheet(options.folder, options.method, options.worst))
-    show(str(options.out))
-    return 0
-
-
 def _write(path: Path, text: str) -> None:
     from ..core.files import write_atomically
 
@@ -141,30 +149,42 @@ def _write(path: Path, text: str) -> None:
 
 
 def _compare(options: argparse.Namespace) -> int:
+    if not _LEAST_DPI <= options.dpi <= _MOST_DPI:
+        raise InputError(f"--dpi must be from {_LEAST_DPI} to {_MOST_DPI}.")
     from ..core.images import check_image_name, load_image, save_image
     from ..language import check_expression
 
     expression = check_expression(options.expression)
-    check_image_name(options.out)
+    as_pages = options.out.suffix.lower() == ".pdf"
+    if not as_pages:
+        check_image_name(options.out)
     image = load_image(options.image)
     given = given_proposals(options, image, Path(options.image))
     scene = load_model(options).encode(image, proposals=given)
+    import numpy as np
     from PIL import Image
 
     from ..baselines.registry import METHODS
-    from ..core.drawing import comparison_sheet, heat_overlay, overlay, proposals_overlay
-    from ..core.files import make_folder
+    from ..core.drawing import heat_overlay, overlay, proposals_overlay
+    from ..core.figures import Figure, Panel, as_image, as_pdf, at_print_size
+    from ..core.files import make_folder, write_atomically
 
     make_folder(options.out.parent)
-    masks = scene.proposals().masks
-    panels = [(f"“{expression}”", Image.fromarray(image)),
-              (f"{len(masks)} proposals", proposals_overlay(image, masks)),
-              ("correlation map", heat_overlay(image, scene.correlation_maps([expression])[0]))]
+    sized = partial(at_print_size, dpi=options.dpi)
+    drawn, masks, values = sized(image), scene.proposals().masks, scene.correlation_maps([expression])[0]
+    panels = [Panel("Image", Image.fromarray(drawn)),
+              Panel("Proposals", proposals_overlay(drawn, np.stack([*map(sized, masks)])), f"{len(masks)} masks"),
+              Panel("Correlation map", heat_overlay(drawn, sized(values)), bar=True)]
     rows = [("method", "score", "proposal")]
     for name, method in METHODS.items():
         choice = method(scene, [expression])[0]
-        panels.append((f"{method.label}: {choice.score:.3f}", overlay(image, [choice.mask])))
+        panels.append(Panel(method.label, overlay(drawn, [sized(choice.mask)]),
+                            f"score {choice.score:.3f}, proposal {choice.index}"))
         rows.append((name, f"{choice.score:.3f}", str(choice.index)))
-    save_image(comparison_sheet(panels), options.out)
+    figure = Figure(panels, f"“{expression}”", f"{Path(options.image).name}, model {scene.model.bundle.name}")
+    if as_pages:
+        write_atomically(options.out, as_pdf([figure], figure.title))
+    else:
+        save_image(as_image(figure, options.dpi), options.out, options.dpi)
     show(f"{table(rows)}\n{options.out}")
     return 0

@@ -46,6 +46,11 @@ def heat_overlay(image: np.ndarray, values: np.ndarray) -> Image.Image:
     return Image.fromarray((grey * (1 - weight) + heat(values) * weight).astype(np.uint8))
 
 
+def colour_bar() -> Image.Image:
+    """The colours of `heat_overlay` from 0 on the left to 1, over a grey of medium brightness."""
+    return heat_overlay(np.full((1, 256, 3), 128, np.uint8), np.linspace(0, 1, 256)[None])
+
+
 def proposals_overlay(image: np.ndarray, masks: np.ndarray) -> Image.Image:
     """Every proposal in a colour of its own (masks bool [N, H, W]) over the grey image (uint8 [H, W, 3]), small
     ones on top."""
@@ -86,11 +91,6 @@ def grid(images: list[Image.Image], columns: int, gap: int = 8) -> Image.Image:
 
 def _resized(image: Image.Image, width: int) -> Image.Image:
     return image.resize((width, max(1, round(width * image.height / image.width))))
-
-
-def comparison_sheet(panels: Sequence[tuple[str, Image.Image]], width: int = 300) -> Image.Image:
-    """Labelled images of one shape side by side (the paper's Figures 2 to 4)."""
-    return grid([labelled(_resized(image, width), label) for label, image in panels], columns=4)
 
 
 def attention_sheet(image: np.ndarray, tokens: Sequence[str], maps: np.ndarray, root: Sequence[int],

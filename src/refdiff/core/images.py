@@ -54,12 +54,12 @@ def check_image_name(path: Path) -> None:
                          f"{shown(path.stem) or 'image'}.png.")
 
 
-def save_image(image: Image.Image | np.ndarray, target: str | Path | BinaryIO) -> None:
+def save_image(image: Image.Image | np.ndarray, target: str | Path | BinaryIO, dpi: float | None = None) -> None:
     """Write a PIL image or an array (uint8 [H, W], [H, W, 3] or [H, W, 4], or bool [H, W] as 0 and 255).
 
     `target` is a path, whose suffix says which format and which is replaced only when the new file is complete; or a
-    file open for writing in binary, which gets a PNG. Raises InputError for any other image or target, and
-    RefDiffError when the disk refuses.
+    file open for writing in binary, which gets a PNG. `dpi`, pixels per inch, is noted in a file whose format can.
+    Raises InputError for any other image or target, and RefDiffError when the disk refuses.
     """
     if isinstance(image, np.ndarray):
         if not (image.dtype == bool and image.ndim == 2) and not (
@@ -72,9 +72,9 @@ def save_image(image: Image.Image | np.ndarray, target: str | Path | BinaryIO) -
     if isinstance(target, (str, os.PathLike)):
         path = Path(target)
         check_image_name(path)
-        write_atomically(path, _encoded(image, _WRITTEN[path.suffix.lower()], shown(path)))
+        write_atomically(path, _encoded(image, _WRITTEN[path.suffix.lower()], shown(path), dpi))
     elif callable(getattr(target, "write", None)):
-        content = _encoded(image, "PNG", "The image")
+        content = _encoded(image, "PNG", "The image", dpi)
         try:
             target.write(content)
         except (TypeError, ValueError, OSError) as error:  # a text file, or one that is closed or only for reading
@@ -181,10 +181,10 @@ def _from_array(array: np.ndarray, name: str) -> np.ndarray:
     return np.array(array, order="C")
 
 
-def _encoded(image: Image.Image, kind: str, name: str) -> bytes:
+def _encoded(image: Image.Image, kind: str, name: str, dpi: float | None) -> bytes:
     file = io.BytesIO()
     try:
-        image.save(file, kind)
+        image.save(file, kind, **({} if dpi is None else {"dpi": (dpi, dpi)}))
     except Exception as error:  # a mode the format does not know, a closed image
         raise InputError(f"{name} cannot be written as {kind} ({shown(error)}); use .png.") from None
     return file.getvalue()

@@ -46,6 +46,15 @@ def iou_matrix(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return iou
 
 
+def ious(masks: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """float64 [N]: intersection over union of each of `masks` with one `mask` (bool [H, W]); 0 where both are empty."""
+    left, top, right, bottom = boxes(mask[None])[0]
+    intersection = areas(masks[:, top:bottom, left:right] & mask[top:bottom, left:right])
+    union = areas(masks) + np.count_nonzero(mask) - intersection
+    iou: np.ndarray = intersection / np.maximum(union, 1)
+    return iou
+
+
 def to_rle(mask: np.ndarray) -> dict[str, Any]:
     """COCO's compressed RLE: {'size': [H, W], 'counts': str}."""
     rle = coco.encode(np.asfortranarray(mask.astype(np.uint8)))

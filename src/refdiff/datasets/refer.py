@@ -6,6 +6,7 @@ gRefCOCO has the same with `grefs(<splitBy>).json`, and Ref-ZOM with `refs(final
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from .reference import Reference, image_path, image_size, is_id, make_reference
 _FILE = re.compile(r"g?refs\((.*)\)\.(json|p)", re.DOTALL)
 _NOTHING = -1  # gRefCOCO's ann_id of an expression that means nothing in the image
 _ZERO = "zero"  # Ref-ZOM's source of such an expression
+
+_Category = tuple[Any, Any] | None  # (image, category)
 
 
 def load_refer(folder: str | Path, split: str, split_by: str | None = None,
@@ -36,6 +39,7 @@ def load_refer(folder: str | Path, split: str, split_by: str | None = None,
                                              for ref in refs):
         raise InputError(f"{shown(path)} is not in the REFER layout: it must be a list of refs, each with its split.")
     listed, annotations = _instances(folder / "instances.json")
+    alike = Counter(map(_category, annotations.values()))
     chosen = sorted((ref for ref in refs if ref["split"] == split),
                     key=lambda ref: (_order(ref.get("image_id")), _order(ref.get("ref_id"))))
     if not chosen:
@@ -43,7 +47,7 @@ def load_refer(folder: str | Path, split: str, split_by: str | None = None,
         raise InputError(f"{shown(folder)} has no split {split!r}; it has {shown(', '.join(splits) or 'none')}.")
     for number, ref in enumerate(chosen, 1):
         where = f"Ref {ref['ref_id']}" if is_id(ref.get("ref_id")) else f"Ref {number} of split {split}"
-        yield from _expressions(where, ref, listed, annotations, Path(images or folder / "images"))
+        yield from _expressions(where, ref, listed, annotations, alike, Path(images or folder / "images"))
 
 
 def _refs_file(folder: Path, split_by: str | None) -> Path:
@@ -82,7 +86,8 @@ def _order(value: Any) -> tuple[bool, int | str]:
 
 
 def _expressions(where: str, ref: dict[str, Any], images: dict[Any, dict[str, Any]],
-                 annotations: dict[Any, dict[str, Any]], folder: Path) -> Iterator[Reference]:
+                 annotations: dict[Any, dict[str, Any]], alike: Counter[_Category],
+                 folder: Path) -> Iterator[Reference]:
     entry = images.get(ref.get("image_id")) if is_id(ref.get("image_id")) else None
     if entry is None:
         name = shown(ref.get("image_id")).replace("/", " ").replace("\0", " ")
@@ -94,6 +99,7 @@ def _expressions(where: str, ref: dict[str, Any], images: dict[Any, dict[str, An
         fault = fault or wrong
     segmentation, empty, wrong = _truth(ref, annotations, where)
     fault = fault or wrong
+    look_alikes = None if empty else _look_alikes(ref, annotations, alike)
     sentences = ref.get("sentences")
     if not isinstance(sentences, list) or not all(isinstance(sentence, dict) for sentence in sentences):
         yield make_reference(where, None, image, "", fault=f"{where} has no list of sentences.")
@@ -102,7 +108,7 @@ def _expressions(where: str, ref: dict[str, Any], images: dict[Any, dict[str, An
         place = f"{where}, sentence {number}"
         missing = None if "sent" in sentence else f"{place} has no 'sent'."
         yield make_reference(place, sentence.get("sent_id"), image, sentence.get("sent", sentence.get("raw")),
-                             ref.get("kind"), segmentation, size, missing or fault, empty)
+                             ref.get("kind"), segmentation, size, missing or fault, empty, look_alikes)
 
 
 def _truth(ref: dict[str, Any], annotations: dict[Any, dict[str, Any]],
@@ -120,3 +126,21 @@ def _truth(ref: dict[str, Any], annotations: dict[Any, dict[str, Any]],
         return None, False, f"{where} has no mask: instances.json does not list its annotation."
     parts = tuple(annotations[each].get("segmentation") for each in dict.fromkeys(meant))
     return parts if listed is ids else parts[0], False, None
+
+
+def _category(annotation: dict[str, Any]) -> _Category:
+    """The image and the category of an annotation; None where it does not say."""
+    image, category = annotation.get("image_id"), annotation.get("category_id")
+    return (image, category) if is_id(image) and is_id(category) else None
+
+
+def _look_alikes(ref: dict[str, Any], annotations: dict[Any, dict[str, Any]],
+                 alike: Counter[_Category]) -> int | None:
+    """How many annotations of the image are of a category that is meant without being meant; a crowd counts as one.
+    None where the category of something that is meant is not known."""
+    ids = ref.get("ann_id")
+    listed = dict.fromkeys(filter(is_id, ids if isinstance(ids, list) else [ids]))
+    meant = [_category(annotations[each]) for each in listed if each in annotations]
+    if not meant or None in meant:
+        return None
+    return sum(alike[category] for category in set(meant)) - len(meant)

@@ -29,6 +29,7 @@ class Reference:
     `segmentation` is a COCO RLE, a list of polygons [x, y, x, y, ...] in px, the path of a mask image, or a tuple of
     those, whose union is meant. `size` (H, W) in px is what the dataset states of the image. `fault` says, in a
     sentence, why the reference cannot be evaluated. `empty_allowed` where the dataset says that nothing is meant.
+    `look_alikes`: how many other objects of the same category are annotated in the image, where the dataset says.
     """
 
     id: int | str
@@ -39,6 +40,7 @@ class Reference:
     size: tuple[int, int] | None = None
     fault: str | None = None
     empty_allowed: bool = False
+    look_alikes: int | None = None
 
     def truth(self, size: tuple[int, int]) -> np.ndarray:
         """The true mask, bool [H, W], of an image of `size` (H, W).
@@ -114,7 +116,7 @@ class Dataset:
 
 def make_reference(where: str, id: Any, image: Path, expression: Any, kind: Any = None, segmentation: Any = None,
                    size: tuple[int, int] | None = None, fault: str | None = None,
-                   empty_allowed: bool = False) -> Reference:
+                   empty_allowed: bool = False, look_alikes: int | None = None) -> Reference:
     """A reference of values as a file holds them, of any type: what is wrong with one becomes its fault.
 
     `where` is what messages call its place in the file, and its id where it has no usable one.
@@ -129,7 +131,8 @@ def make_reference(where: str, id: Any, image: Path, expression: Any, kind: Any 
     if kind is not None and not (isinstance(kind, str) and len(kind) <= _LONGEST_TEXT and _is_text(kind)):
         faults.append(f"{where} has a kind that is not a string.")
         kind = None
-    return Reference(id, image, expression, kind, segmentation, size, faults[0] if faults else None, empty_allowed)
+    return Reference(id, image, expression, kind, segmentation, size, faults[0] if faults else None, empty_allowed,
+                     look_alikes)
 
 
 def is_id(value: Any) -> bool:

@@ -15,6 +15,10 @@ REFCOCO_FAMILY = tuple((name, split) for name, splits in (
 ABLATION = (("RefCOCO", "val"), ("RefCOCO+", "val"), ("RefCOCOg", "val(U)"))
 PHRASECUT = (("PhraseCut", "test"),)
 
+# How datasets' folders are called, without case and punctuation -> the paper's name
+_NAMES = {"refcoco": "RefCOCO", "refcoco+": "RefCOCO+", "refcocog": "RefCOCOg", "phrasecut": "PhraseCut",
+          "vgphrasecut_v0": "PhraseCut"}
+
 TSEG = "tseg"  # weakly supervised, no public code: reported, never measured
 
 
@@ -58,3 +62,19 @@ TABLES: dict[int, tuple[str, str | None, tuple[tuple[str, str], ...], dict[str, 
         "ref-diff": _row(ABLATION, "37.21 37.29 44.02"),
     }),
 }
+
+
+def column(name: str, split: str, split_by: str | None) -> tuple[str, str]:
+    """(dataset, split) as the paper names them, of a dataset called `name`; a name it does not know stays."""
+    name = _NAMES.get(name.lower(), name)
+    return name, f"{split}({'G' if split_by == 'google' else 'U'})" if name == "RefCOCOg" else split
+
+
+def figures(method: str, column: tuple[str, str]) -> dict[str, float]:
+    """The paper's figures, in percent, of a method on a dataset and split: by 'oIoU' and 'mIoU', where it has them."""
+    found = {}
+    for _, metric, _, rows in TABLES.values():
+        for where, figure in rows.get(method, {}).items():
+            if where[:2] == column:
+                found[metric or where[2]] = figure
+    return found

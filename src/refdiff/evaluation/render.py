@@ -17,6 +17,10 @@ body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding
 table{border-collapse:collapse}td,th{padding:.3rem .7rem;border-bottom:1px solid #ddd;text-align:right}
 td:first-child,th:first-child{text-align:left}p{color:#555}</style>
 """
+_LATEX = {character: rf"\{character}" for character in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "†": r"$^\dagger$",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",  # which its default font lacks
+    "[": "{[}"}  # and a * after the end of a row, \\, would be its argument
 
 
 @dataclass(frozen=True)
@@ -88,16 +92,19 @@ def _markdown_row(cells: Iterable[str]) -> str:
 
 
 def _latex(grid: Grid) -> str:
-    lines = [r"\begin{table}", rf"\caption{{{_latex_text(grid.title)}}}",
-             r"\begin{tabular}{l" + "r" * (len(grid.headings) - 1) + "}", r"\hline",
-             _latex_row(grid.headings), r"\hline", *map(_latex_row, grid.rows), r"\hline", r"\end{tabular}",
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex_text(grid.title)}}}",
+             r"\sbox0{\begin{tabular}{l" + "r" * (len(grid.headings) - 1) + "}", r"\hline",
+             _latex_row(grid.headings), r"\hline", *map(_latex_row, grid.rows), r"\hline", r"\end{tabular}}",
+             r"\providecommand{\resizebox}[3]{#3}% a wide table is made to fit with \usepackage{graphicx}",
+             r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi",
              *(rf"\par {_latex_text(note)}." for note in grid.notes), r"\end{table}"]
     return "\n".join(lines)
 
 
 def _latex_text(text: str) -> str:
-    escaped = re.sub(r"[&%$#_{}]", r"\\\g<0>", text.replace("\\", "/")).replace("†", r"$^\dagger$")
-    return _bold(escaped, r"\\textbf{\1}")
+    """As LaTeX prints it without packages. Letters beyond Latin need XeLaTeX or LuaLaTeX and a font that has them."""
+    escaped = "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
+    return _bold(escaped, r"\\textbf{\1}").replace("*", "{*}")
 
 
 def _latex_row(cells: Iterable[str]) -> str:

@@ -255,9 +255,11 @@ def _row(line: bytes, methods: Sequence[str]) -> Row | None:
 
 
 def _is_answer(row: Row) -> bool:
-    confidence = row.get("confidence")
+    shares = [row[name] for name in ("confidence", "upper_bound") if row.get(name) is not None]
+    counts = [row[name] for name in ("rank", "look_alikes") if row.get(name) is not None]
     return (fits(row, _ANSWER_SHAPE) and isinstance(row.get("found", True), bool) and fits(row.get("instances", 0), int)
             and 0 <= row["intersection"] <= row["area"] <= row["union"] <= MAX_PIXELS and 0 <= row["iou"] <= 1
             and all(fits(spent, (int, float)) and 0 <= spent < 1e12 for spent in row["milliseconds"].values())
             and (row["score"] is None or abs(row["score"]) < 1e12)
-            and (confidence is None or (fits(confidence, (int, float)) and 0 <= confidence <= 1)))
+            and all(fits(share, (int, float)) and 0 <= share <= 1 for share in shares)
+            and all(fits(count, int) and count >= 0 for count in counts))

@@ -14,6 +14,7 @@ from ..baselines.registry import METHODS
 from ..core.files import read_json, shown
 from ..errors import InputError
 from . import paper
+from .breakdowns import BREAKDOWNS
 from .generalised import NAMES as generalised_names
 from .metrics import Overlap
 from .report import ALL
@@ -23,12 +24,11 @@ from .significance import LEVEL, Difference, difference
 _FULL = "ref-diff"
 _COMPARED = ("region-token", "cropping", "global-local", "sam-clip", _FULL)
 _ABLATED = ("ref-diff/g", "ref-diff/gs", "ref-diff/ds", _FULL)
-# How datasets' folders are called, without case and punctuation -> the paper's name
-_PAPER_NAMES = {"refcoco": "RefCOCO", "refcoco+": "RefCOCO+", "refcocog": "RefCOCOg", "phrasecut": "PhraseCut",
-                "vgphrasecut_v0": "PhraseCut"}
 _SETTINGS = ("settings", "bundle", "versions", "device", "dtype", "fast")
 _REPORT_SHAPE: dict[str, Any] = {"figures": dict, "faults": list} | dict.fromkeys(_SETTINGS, object) | {
     "bundle": {"name": str}}
+_PROPOSALS_SHAPE = {"expressions": int} | dict.fromkeys(("mIoU", "upper_bound", "first", "among_first", "ranked"),
+                                                        (int, float))
 _FIGURES_SHAPE = {"expressions": int, "oIoU": (int, float), "mIoU": (int, float)}
 
 Column = tuple[str, str, str]
@@ -59,12 +59,12 @@ class Table:
     of_split: bool = False
 
     def mark_best(self) -> None:
-        """Mark the greatest measured figure of every column that has more than one."""
+        """Mark the greatest measured figure of every column whose figures differ."""
         for column in self.columns:
             cells = [cells[column] for cells in self.rows.values()]
             figures = [cell.measured for cell in cells if cell.measured is not None]
             for cell in cells:
-                cell.best = len(figures) > 1 and cell.measured == max(figures)
+                cell.best = cell.measured is not None and cell.measured == max(figures) > min(figures)
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,8 @@ class Run:
         if not _is_report(report):
             raise InputError(f"{shown(folder / REPORT)} is not a report of refdiff evaluate; start it on the run "
                              "again.")
-        name, split = header["dataset"]["name"], header["dataset"]["split"]
-        name = _PAPER_NAMES.get(name.lower(), name)
-        if name == "RefCOCOg":
-            split = f"{split}({'G' if header['where']['dataset'].get('split_by') == 'google' else 'U'})"
+        name, split = paper.column(header["dataset"]["name"], header["dataset"]["split"],
+                                   header["where"]["dataset"].get("split_by"))
         return cls(name, split, report, folder)
 
     @cached_property
@@ -114,9 +112,11 @@ class Run:
 
 
 def _is_report(report: Any) -> bool:
-    return fits(report, _REPORT_SHAPE) and fits(report.get("lengths", {}), dict) and all(
-        isinstance(groups, dict) and all(map(_are_figures, groups.values()))
-        for part in ("figures", "lengths") for groups in report.get(part, {}).values())
+    parts = ("figures", *BREAKDOWNS)
+    return fits(report, _REPORT_SHAPE) and all(fits(report.get(part, {}), dict) for part in (*parts, "proposals")) and (
+        all(isinstance(groups, dict) and all(map(_are_figures, groups.values()))
+            for part in parts for groups in report.get(part, {}).values())
+        and all(fits(found, _PROPOSALS_SHAPE) for found in report.get("proposals", {}).values()))
 
 
 def _are_figures(figures: Any) -> bool:

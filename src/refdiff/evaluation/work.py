@@ -11,12 +11,13 @@ import numpy as np
 
 from ..baselines.registry import Choice, Method
 from ..core.images import load_image
-from ..core.masks import to_rle
+from ..core.masks import ious, to_rle
 from ..core.proposals import load_proposals
 from ..datasets import Reference
 from ..errors import InputError
 from ..scene import EncodedImage
 from ..timing import Stopwatch
+from .breakdowns import object_size
 from .metrics import Overlap
 from .run_folder import Row
 
@@ -55,19 +56,53 @@ def evaluate_image(model: RefDiff, references: Sequence[Reference], index: int, 
     except InputError as error:
         return rows + [_fault(index, reference, error) for reference, _ in usable]
     none_proposed = proposals is not None and given is None
+    best = _BestProposals(scene, [truth for _, truth in usable])
     texts = [reference.expression for reference, _ in usable]
     for method in methods:
         scene.watch = watch = Stopwatch(model.wait)
         answers: Sequence[Choice | InputError | None]
         answers = [None] * len(texts) if none_proposed and "sam" in method.needs else _answers(method, scene, texts)
         spent = {stage: round(value, 2) for stage, value in watch.milliseconds.items()}
-        for (reference, truth), answer in zip(usable, answers, strict=True):
+        for place, ((reference, truth), answer) in enumerate(zip(usable, answers, strict=True)):
             if isinstance(answer, InputError):
                 rows.append(_fault(index, reference, answer) | {"method": method.name})
                 continue
-            rows.append(_answer(index, reference, method, answer, truth) | {"milliseconds": spent})
+            rows.append(_answer(index, reference, method, answer, truth) | best.of(place, answer)
+                        | {"milliseconds": spent})
             spent = {}  # of all the image's expressions together, told once
     return rows
+
+
+class _BestProposals:
+    """How good the best of the proposals is for each expression of an image, and where a method ranks it."""
+
+    def __init__(self, scene: EncodedImage, truths: Sequence[np.ndarray]):
+        self._scene, self._truths = scene, truths
+        self._shared: dict[int, tuple[float, int]] = {}
+
+    def of(self, place: int, choice: Choice | None) -> Row:
+        """'upper_bound', the IoU of the proposal that overlaps the truth most, and 'rank', its place in the method's
+        order from 1: None where it was ruled out, or where no proposal overlaps the truth. Both None where nothing is
+        meant, or the method ranks no proposals."""
+        if not self._truths[place].any() or (choice is not None and not choice.order):
+            return {"upper_bound": None, "rank": None}
+        if choice is None:  # nothing was proposed
+            return {"upper_bound": 0.0, "rank": None}
+        if choice.among is not None:
+            bound, best = _best(choice.among, self._truths[place])
+        else:
+            if place not in self._shared:
+                self._shared[place] = _best(self._scene.proposals().masks, self._truths[place])
+            bound, best = self._shared[place]
+        ranked = bound > 0 and best in choice.order
+        return {"upper_bound": bound, "rank": choice.order.index(best) + 1 if ranked else None}
+
+
+def _best(masks: np.ndarray, truth: np.ndarray) -> tuple[float, int]:
+    """The greatest IoU of the masks with the truth, and the first that has it."""
+    overlaps = ious(masks, truth)
+    best = int(overlaps.argmax())
+    return float(overlaps[best]), best
 
 
 def _size(image: np.ndarray) -> tuple[int, int]:
@@ -107,7 +142,8 @@ def _answer(index: int, reference: Reference, method: Method, choice: Choice | N
     overlap = Overlap.of(mask, truth)
     return {
         "image_index": index, "id": reference.id, "image": reference.image.name, "expression": reference.expression,
-        "kind": reference.kind, "method": method.name, "iou": overlap.iou, **asdict(overlap),
+        "kind": reference.kind, "object_size": object_size(overlap.area), "look_alikes": reference.look_alikes,
+        "method": method.name, "iou": overlap.iou, **asdict(overlap),
         "found": choice is not None and choice.found, "instances": choice.instances if choice else 0,
         "chosen": choice and choice.index,
         "score": choice and choice.score, "parts": choice.parts if choice else {},
