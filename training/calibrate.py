@@ -3,9 +3,9 @@
     python training/calibrate.py [--model mini] [--data benchmarks/scenes] [--write]
 
 A logistic curve over the winner's score and its margin, one per variant, and one each for answers to queries, for
-"nothing" and for each thing found (refdiff.method.confidence), which are fitted on the working half of `said` too. Prints the expected
-calibration error (10 bins of equal count) on val, testA, testB and both halves of `said`; --write puts the curves into
-the bundle's refdiff.json.
+"nothing" and for each thing found (refdiff.method.confidence), which are fitted on the working half of `said` too.
+Prints the expected calibration error (10 bins of equal count) on val, testA, testB and both halves of `said`; --write
+puts the curves into the bundle's refdiff.json.
 """
 
 from __future__ import annotations

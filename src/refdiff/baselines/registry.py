@@ -1,14 +1,14 @@
 """The methods that can be compared, by name.
 
-A method is one call: (encoded image, expressions) -> a choice for each expression. To add one, write the call and put a
-line into METHODS. The masks to choose among are `scene.proposals()`. What depends on the image alone a method keeps
-with
-`scene.kept.get(key, make)`, what depends on the proposals too with `scene.regions(proposals).kept.get(key, make)`.
+A method is one call: (encoded image, expressions) -> a choice for each expression. To add one here, write the call and
+put a line into METHODS; `plugins.py` finds those of others. The masks to choose among are `scene.proposals()`. What
+depends on the image alone a method keeps with `scene.kept.get(key, make)`, what depends on the proposals too with
+`scene.regions(proposals).kept.get(key, make)`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,15 +27,15 @@ from . import yu2023
 @dataclass(frozen=True, eq=False)
 class Choice:
     """What a method answers to one expression: `mask` bool [H, W], its `index` among the proposals (among Eq. 8's
-    masks for ref-diff/g), its `score`, the `parts` the score is made of, its `confidence`, where there is one, whether
-    anything was `found`, and of how many `instances` the mask is the union.
+    masks for ref-diff/g) and its `score`, where it has them, the `parts` the score is made of, its `confidence`, where
+    there is one, whether anything was `found`, and of how many `instances` the mask is the union.
 
     `order`: the indices of the proposals that could win, best first; () where the method does not rank proposals.
     `among`: the masks bool [N, H, W] that they are indices of, where those are not `scene.proposals()`."""
 
     mask: np.ndarray
-    index: int
-    score: float
+    index: int | None
+    score: float | None
     parts: dict[str, float] = field(default_factory=dict)
     confidence: float | None = None
     found: bool = True
@@ -49,25 +49,44 @@ Call = Callable[[EncodedImage, Sequence[str]], list[Choice]]
 
 @dataclass(frozen=True)
 class Method:
-    """A named method: `label` is its name in tables, `needs` the parts of a bundle that it runs."""
+    """A named method: `label` is its name in tables, `needs` the parts of a bundle that it runs. `origin` is what a
+    run's header says of one that is not built in: where it is from, and the SHA-256 of its file."""
 
     name: str
     label: str
     call: Call
     needs: tuple[str, ...]
+    origin: Mapping[str, str] | None = None
 
     def __call__(self, scene: EncodedImage, expressions: Sequence[str]) -> list[Choice]:
         """One choice per expression, in order. Raises InputError."""
         with scene.model.residency.turn():
             return self.call(scene, expressions)
 
+    def __reduce__(self) -> Any:
+        """Pickled by name, and looked for again where it is unpickled: in a worker of Ray."""
+        return _named, (self.name,)
+
 
 def get_methods(names: Sequence[str]) -> list[Method]:
-    """The methods of these names, in order and once each. Raises InputError for an unknown one."""
-    for name in names:
-        if name not in METHODS:
-            raise InputError(f"There is no method {name!r}; the methods are {', '.join(METHODS)}.")
-    return [METHODS[name] for name in dict.fromkeys(names)]
+    """The methods of these names, in order and once each: built-in ones, `file.py:function`, and entry points.
+
+    Raises InputError for an unknown one and for two of the same name, RefDiffError for a plug-in that fails.
+    """
+    from .plugins import find_plugin
+
+    found: dict[str, Method] = {}
+    for name in dict.fromkeys(names):
+        method = METHODS.get(name) or find_plugin(name, list(METHODS))
+        if method.name in found or method.label in {other.label for other in found.values()}:
+            raise InputError(f"Two of the methods are called {method.name!r} or, in tables, {method.label!r}; rename "
+                             "one's function or label.")
+        found[method.name] = method
+    return list(found.values())
+
+
+def _named(name: str) -> Method:
+    return get_methods([name])[0]
 
 
 def _ref_diff(variant: Variant, **changes: Any) -> Call:

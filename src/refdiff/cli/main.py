@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import RefDiffError
-from . import bench, models, research, segment, sheets
+from . import bench, evaluate, models, research, segment, sheets
 from .console import finish, prepare, tell
 
 
@@ -24,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finish()
         return status
     except RefDiffError as error:
+        if error.__cause__ is not None and os.environ.get("REFDIFF_DEBUG"):  # of a plug-in, or of a library
+            raise
         return _complain(str(error), error.status)
     except KeyboardInterrupt:
         return _complain("Stopped.", 130)
@@ -62,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="refdiff", description="Point at things in an image with words.")
     parser.add_argument("--version", action="version", version=f"refdiff {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for group in (segment, models, research, sheets, bench):
+    for group in (segment, models, evaluate, research, sheets, bench):
         group.add_commands(commands)
     return parser
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from ..baselines.registry import Method
     from ..core.proposals import Proposals
     from ..pipeline import RefDiff
 
@@ -35,6 +36,20 @@ def model_options(parser: argparse.ArgumentParser, name: bool = True) -> None:
     parser.add_argument("--no-fast", dest="fast", action="store_false",
                         help="leave the models as their libraries have them, without refdiff's optimisations")
     parser.add_argument("--seed", type=int, metavar="N", help="of the diffusion noise (default: 0)")
+
+
+def method_option(parser: argparse.ArgumentParser, default: str) -> None:
+    """`--method`, for `chosen_methods`."""
+    parser.add_argument("--method", metavar="NAME[,NAME...]", default=default,
+                        help="methods, 'all' built-in ones, file.py:function for one of your own, which is run, or the "
+                             f"name under which an installed package offers one (default: {default})")
+
+
+def chosen_methods(options: argparse.Namespace) -> list[Method]:
+    """The methods that --method names. Raises InputError for an unknown one, RefDiffError for a plug-in that fails."""
+    from ..baselines.registry import METHODS, get_methods
+
+    return get_methods([each for name in options.method.split(",") for each in (METHODS if name == "all" else [name])])
 
 
 def load_model(options: argparse.Namespace, expressions: Sequence[str] = ()) -> RefDiff:

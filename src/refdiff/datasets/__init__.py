@@ -17,17 +17,21 @@ __all__ = ["Dataset", "Reference", "load_own", "load_phrasecut", "load_refcoco_m
 
 
 def open_dataset(path: str | Path, split: str = "val", split_by: str | None = None, images: str | Path | None = None,
-                 name: str | None = None) -> Dataset:
+                 name: str | None = None, limit: int | None = None) -> Dataset:
     """The split of a dataset in any layout refdiff reads, told apart by its files.
 
     `path` is a folder with `refs(<split_by>).p` or `.json` and `instances.json` (REFER, Ref-ZOM), or with
     `grefs(<split_by>).json` instead (gRefCOCO), a folder with `refer_<split>.json` (PhraseCut), or a `.jsonl` file
-    (your own, RefCOCO-M). `name` (default: the folder's or file's) is what tables call it. Raises InputError when the
-    files are in another layout, the split is absent, or two expressions have the same id.
+    (your own, RefCOCO-M). `name` (default: the folder's or file's) is what tables call it. `limit` keeps the first so
+    many expressions. Raises InputError when the files are in another layout, the split is absent, two expressions have
+    the same id, or `limit` is below 1.
     """
+    if limit is not None and limit < 1:
+        raise InputError(f"The limit must be at least one expression, not {limit}.")
     path = Path(path)
     label = shown(path)
-    where = {"path": str(path), "split": split, "split_by": split_by, "images": images and str(images), "name": name}
+    where = {"path": str(path), "split": split, "split_by": split_by, "images": images and str(images), "name": name,
+             "limit": limit}
     try:
         is_file, is_folder = path.is_file(), path.is_dir()
     except OSError:  # a name that is too long

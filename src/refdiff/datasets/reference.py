@@ -175,7 +175,8 @@ def _is_text(value: str) -> bool:
 
 
 def grouped(name: str, split: str, references: list[Reference], where: dict[str, Any], one_target: bool) -> Dataset:
-    """A dataset whose references of one image stand together, in the order of the file otherwise.
+    """A dataset whose references of one image stand together, in the order of the file otherwise; only the first of
+    them where `where` has a "limit".
 
     Raises InputError when two have the same id.
     """
@@ -187,4 +188,4 @@ def grouped(name: str, split: str, references: list[Reference], where: dict[str,
             raise InputError(f"Two expressions of {name} have the id {reference.id}; every id must be unique.")
         ids.add(str(reference.id))
     ordered = tuple(sorted(references, key=lambda each: first[each.image]))
-    return Dataset(name, split, ordered, where, one_target)
+    return Dataset(name, split, ordered[: where.get("limit")], where, one_target)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import pickle
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..baselines.registry import Method, get_methods
+from ..baselines.registry import Method
 from ..datasets import Reference
 from ..errors import InputError, RefDiffError
 from ..pipeline import RefDiff
@@ -20,11 +22,17 @@ _TASKS_EACH = 2  # queued per worker, so that none waits for the driver
 class _Worker:
     """Holds the models; lives in another process."""
 
-    def __init__(self, model: RefDiff, methods: list[str], threads: int):
+    def __init__(self, model: RefDiff, methods: bytes, threads: int):
         import torch
 
         torch.set_num_threads(threads)
-        self.model, self.methods = model, get_methods(methods)
+        self.model, self._methods = model, methods
+
+    @cached_property
+    def methods(self) -> list[Method]:
+        """Unpickled by `run`: where a plug-in fails to load here, that is the error, and not an actor that died."""
+        methods: list[Method] = pickle.loads(self._methods)
+        return methods
 
     def run(self, index: int, references: list[Reference], proposals: str | None) -> tuple[int, list[Row]]:
         image = read_image(references[0].image)
@@ -50,7 +58,8 @@ def results(model: RefDiff, images: list[list[Reference]], todo: Sequence[int], 
     cuda = model.device.type == "cuda"
     threads = max(1, torch.get_num_threads() // workers)
     kind = ray.remote(num_cpus=threads, num_gpus=1 if cuda else 0, max_restarts=-1, max_task_retries=-1)(_Worker)
-    actors: list[Any] = [kind.remote(model, [method.name for method in methods], threads) for _ in range(workers)]
+    pickled = pickle.dumps(list(methods))
+    actors: list[Any] = [kind.remote(model, pickled, threads) for _ in range(workers)]
     waiting: dict[Any, Any] = {}
     remaining = iter(todo)
     path = None if proposals is None else str(Path(proposals).resolve())
@@ -70,7 +79,9 @@ def results(model: RefDiff, images: list[list[Reference]], todo: Sequence[int], 
             try:
                 result = ray.get(finished)
             except ray.exceptions.RayTaskError as error:
-                raise (error.cause if isinstance(error.cause, RefDiffError) else error) from None
+                if isinstance(error.cause, RefDiffError):
+                    raise error.cause from error
+                raise error from None
             yield result
     finally:
         for actor in actors:

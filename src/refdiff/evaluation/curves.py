@@ -63,8 +63,8 @@ def write_curves(runs: Sequence[Run], folder: Path) -> dict[str, float]:
     """Write NAME-calibration.csv, NAME-abstention.csv and NAME.png below `folder` for each method with confidences.
 
     An answer without a confidence is in no bin and counts as never answered. Returns the expected calibration error by
-    NAME, which is made of dataset, split and method. Raises InputError when no method has confidences, the rows cannot
-    be read, or the folder cannot be made.
+    NAME, which is made of dataset, split and method, and of what tells runs over the same split apart. Raises
+    InputError when no method has confidences, the rows cannot be read, or the folder cannot be made.
     """
     errors = {}
     for run in runs:
@@ -76,7 +76,7 @@ def write_curves(runs: Sequence[Run], folder: Path) -> dict[str, float]:
                 if row.get("confidence") is not None:
                     found.setdefault(row["method"], []).append((row["confidence"], Overlap.of_row(row).iou > RIGHT))
         for method, pairs in found.items():
-            name = re.sub(r"[^\w.+()-]+", "_", f"{run.dataset}-{run.split}-{method}")
+            name = re.sub(r"[^\w.+()-]+", "_", f"{run.dataset}-{run.split}{run.which}-{method}")
             make_folder(folder)
             confidences, right = map(np.array, zip(*pairs, strict=True))
             errors[name] = _write(folder, name, confidences, right, asked[method])

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..errors import InputError
-from .tables import Cell, Run, Table, label
+from .paired import TESTS, Pair
+from .tables import Cell, Run, Table
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>refdiff tables</title><style>
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}
@@ -40,21 +41,46 @@ def render(tables: Sequence[Table], form: str, runs: Sequence[Run] = ()) -> str:
     """
     if form == "csv":
         return _csv(tables)
+    return _drawn([_grid(table) for table in tables] + [grid for grid in map(significance_grid, runs) if grid], form)
+
+
+def render_pairs(pairs: Sequence[Pair], notes: Sequence[str], form: str) -> str:
+    """What `paired.compare_pairs` found, in the forms of `render`. Raises InputError for another form."""
+    if form == "csv":
+        return _pairs_csv(pairs)
+    return _drawn([_pairs_grid(pairs, notes)], form)
+
+
+def _drawn(grids: Sequence[Grid], form: str) -> str:
     if form not in _RENDERERS:
         raise InputError(f"Tables can be written as csv, {', '.join(_RENDERERS)}, not {form!r}.")
-    grids = [_grid(table) for table in tables] + [grid for grid in map(significance_grid, runs) if grid]
     body = "\n\n".join(map(_RENDERERS[form], grids)) + "\n"
     return f"{_PAGE}{body}</html>\n" if form == "html" else body
 
 
 def significance_grid(run: Run) -> Grid | None:
     """Ref-Diff minus every other method of a run; None where the run lacks one of them."""
-    rows = [[label(name), str(found.count), f"{100 * found.mean:.2f}", _interval(found.miou_interval),
+    rows = [[run.label(name), str(found.count), f"{100 * found.mean:.2f}", _interval(found.miou_interval),
              f"{found.p:.2g}", f"{100 * found.oiou:.2f}", _interval(found.oiou_interval)]
             for name, found in run.differences.items()]
     headings = ["Ref-Diff minus", "expressions", "mIoU", "95 % interval", "p", "oIoU", "95 % interval"]
-    return Grid(f"{run.dataset} {run.split}: significance", headings, rows, [
-        "paired t-test on IoU; bootstrap intervals over expressions"]) if rows else None
+    return Grid(f"{run.title}: significance", headings, rows, [
+        "paired t-test on IoU; intervals of a bootstrap over images"]) if rows else None
+
+
+def _pairs_grid(pairs: Sequence[Pair], notes: Sequence[str]) -> Grid:
+    several = len({run for pair in pairs for run, _ in (pair.first, pair.second)}) > 1
+    rows = [[*(f"{run}: {method}" if several else method for run, method in (pair.first, pair.second)),
+             str(pair.found.count), str(pair.found.images),
+             f"{100 * pair.found.mean:.2f}", _interval(pair.found.miou_interval),
+             f"{100 * pair.found.oiou:.2f}", _interval(pair.found.oiou_interval),
+             *(f"{getattr(pair.found, test):.2g} ({pair.corrected[test]:.2g})" for test in TESTS)] for pair in pairs]
+    return Grid("Paired comparisons", [
+        "First", "Second", "expressions", "images", "mIoU", "95 % interval", "oIoU", "95 % interval",
+        *(f"p, {test}" for test in TESTS.values())], rows, [
+            "First minus second; intervals and bootstrap draw images, whose expressions are not independent",
+            "The other tests take every expression as independent: t-test and Wilcoxon on IoU, McNemar on IoU over 0.5",
+            f"In brackets: p after Holm's correction for {len(pairs)} comparison{'s' * (len(pairs) > 1)}", *notes])
 
 
 def _interval(ends: tuple[float, float]) -> str:
@@ -73,7 +99,8 @@ def _text(cell: Cell) -> str:
     """'35.16 / **34.90**†', '35.16', '34.90' or '-'."""
     if cell.measured is None:
         return "-" if cell.paper is None else f"{cell.paper:.2f}"
-    measured = (f"**{cell.measured:.2f}**" if cell.best else f"{cell.measured:.2f}") + "†" * cell.significant
+    measured = (f"**{cell.measured:.2f}**" if cell.best else f"{cell.measured:.2f}") + (
+        "" if cell.deviation is None else f" ± {cell.deviation:.2f}") + "†" * cell.significant
     return measured if cell.paper is None else f"{cell.paper:.2f} / {measured}"
 
 
@@ -132,7 +159,7 @@ def _csv(tables: Sequence[Table]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["table", "method", "dataset", "split", "metric", "paper", "measured", "expressions",
-                     "ref_diff_differs_p_below_0.01"])
+                     "ref_diff_differs_p_below_0.01", "standard_deviation"])
     for table in tables:
         for name, cells in table.rows.items():
             for column in table.columns:
@@ -141,5 +168,21 @@ def _csv(tables: Sequence[Table]) -> str:
                     writer.writerow([
                         table.title, name, *column, "" if cell.paper is None else cell.paper,
                         "" if cell.measured is None else round(cell.measured, 4), cell.count or "",
-                        "" if cell.measured is None else int(cell.significant)])
+                        "" if cell.measured is None else int(cell.significant),
+                        "" if cell.deviation is None else round(cell.deviation, 4)])
+    return out.getvalue()
+
+
+def _pairs_csv(pairs: Sequence[Pair]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["first_run", "first_method", "second_run", "second_method", "expressions", "images", "mIoU",
+                     "mIoU_low", "mIoU_high", "oIoU", "oIoU_low", "oIoU_high",
+                     *(f"{test}{end}" for test in TESTS for end in ("", "_holm"))])
+    for pair in pairs:
+        found = pair.found
+        writer.writerow([*pair.first, *pair.second, found.count, found.images,
+                         *(round(100 * value, 4) for value in (found.mean, *found.miou_interval, found.oiou,
+                                                               *found.oiou_interval)),
+                         *(f"{p:.6g}" for test in TESTS for p in (getattr(found, test), pair.corrected[test]))])
     return out.getvalue()

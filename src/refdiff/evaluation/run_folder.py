@@ -21,8 +21,9 @@ _LONGEST_LINE = 64_000_000  # bytes; the RLE of the most ragged mask takes a few
 Row = dict[str, Any]
 _NONE = type(None)
 _HEADER_SHAPE = {
-    "refdiff": str, "versions": dict, "bundle": {"name": str, "fingerprint": str}, "methods": [str], "settings": dict,
-    "dataset": {"name": str, "split": str, "fingerprint": str}, "fast": [str], "device": str, "dtype": str,
+    "refdiff": str, "versions": dict, "bundle": {"name": str, "fingerprint": str}, "methods": [str], "labels": dict,
+    "plugins": dict, "settings": dict, "shard": (str, _NONE), "fast": [str], "device": str, "dtype": str,
+    "dataset": {"name": str, "split": str, "limit": (int, _NONE), "expressions": int, "fingerprint": str},
     "where": {"dataset": dict}}
 _ROW_SHAPE = {"image_index": int, "id": (int, str), "image": str, "expression": str}
 _FAULT_SHAPE = _ROW_SHAPE | {"fault": str}
@@ -101,7 +102,7 @@ def _holder(path: Path) -> str:
 
 
 def check_header(folder: Path, wanted: dict[str, Any]) -> None:
-    """Write the header of a new run, or compare it with that of the one which is there, but for 'where'.
+    """Write the header of a new run, or compare it with that of the one which is there.
 
     Raises InputError where they differ.
     """
@@ -112,14 +113,19 @@ def check_header(folder: Path, wanted: dict[str, Any]) -> None:
             raise InputError(f"{shown(folder)} holds rows without a header; name another folder.")
         write_json(path, wanted)
         return
-    found = read_header(folder)
-    differing = sorted(key for key in wanted if key != "where" and wanted[key] != found.get(key))
-    if "settings" in differing:
-        names = [name for name, value in wanted["settings"].items() if found["settings"].get(name) != value]
-        differing[differing.index("settings")] = f"settings ({', '.join(names)})"
+    differing = differences(wanted, read_header(folder))
     if differing:
         raise InputError(f"{shown(folder)} holds a run with other {', '.join(differing)}; name another folder for this "
                          "one.")
+
+
+def differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    """In what two headers differ that figures depend on: all but 'where' and 'labels'."""
+    differing = sorted(key for key in wanted if key not in ("where", "labels") and wanted[key] != found.get(key))
+    if "settings" in differing:
+        names = [name for name, value in wanted["settings"].items() if found["settings"].get(name) != value]
+        differing[differing.index("settings")] = f"settings ({', '.join(names)})"
+    return differing
 
 
 def read_header(folder: Path) -> dict[str, Any]:
@@ -128,7 +134,7 @@ def read_header(folder: Path) -> dict[str, Any]:
     if not path.exists():
         raise InputError(f"{shown(folder)} holds no run of refdiff evaluate; check the path.")
     header = read_json(path)
-    if not fits(header, _HEADER_SHAPE):
+    if not fits(header, _HEADER_SHAPE) or not fits([*header["labels"].values()], [str]):
         raise InputError(f"{shown(path)} is not the header of a run of this version of refdiff; name another folder.")
     found: dict[str, Any] = header
     return found
@@ -147,11 +153,17 @@ def read_rows(folder: Path) -> Iterator[Row]:
 
     Raises InputError at the first line that is not a row.
     """
+    for _, _, row in placed_rows(folder):
+        yield row
+
+
+def placed_rows(folder: Path) -> Iterator[tuple[int, int, Row]]:
+    """The rows as `read_rows` gives them, each behind the offsets of its line's begin and end in the file."""
     methods = read_header(folder)["methods"]
     path = folder / ROWS
     seen: set[tuple[int, str, str | None]] = set()
     with open_regular(path) as file:
-        for number, (_, line) in enumerate(_lines(file), 1):
+        for number, (begin, line) in enumerate(_lines(file), 1):
             row = _row(line, methods)
             if row is None:
                 raise InputError(f"Line {number} of {shown(path)} is not a row of this run; start refdiff evaluate on "
@@ -159,7 +171,7 @@ def read_rows(folder: Path) -> Iterator[Row]:
             key = row["image_index"], str(row["id"]), row.get("method")
             if key not in seen:
                 seen.add(key)
-                yield row
+                yield begin, begin + len(line), row
 
 
 def keep_whole_images(folder: Path, images: Sequence[Sequence[Reference]], methods: Sequence[str]) -> set[int]:

@@ -8,7 +8,7 @@ from typing import Any
 from .breakdowns import BREAKDOWNS
 from .generalised import NAMES
 from .report import ALL
-from .tables import Cell, Run, Table, label
+from .tables import Cell, Run, Table
 
 _Cells = dict[str, dict[str, Cell]]  # method -> what a column is called -> cell
 _PROPOSALS = {"mIoU": "mIoU", "upper bound": "upper_bound", "first": "first", "among 5": "among_first",
@@ -58,8 +58,8 @@ def _generalised(figures: dict[str, Any]) -> dict[str, Cell]:
 
 def _table(run: Run, title: str, names: Sequence[str], cells: _Cells, notes: Sequence[str] = ()) -> Table:
     columns = tuple((run.dataset, run.split, name) for name in names)
-    rows = {label(method): {column: found.get(column[2], Cell()) for column in columns}
+    rows = {run.label(method): {column: found.get(column[2], Cell()) for column in columns}
             for method, found in cells.items()}
-    table = Table(f"{run.dataset} {run.split}: {title}", columns, rows, list(notes), of_split=True)
+    table = Table(f"{run.title}: {title}", columns, rows, list(notes), of_split=True)
     table.mark_best()
     return table

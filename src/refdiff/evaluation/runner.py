@@ -17,9 +17,11 @@ from ..baselines.registry import Method
 from ..core.files import make_folder, read_bytes
 from ..core.proposals import read_proposals
 from ..datasets import Dataset, Reference
+from ..errors import InputError
 from ..pipeline import RefDiff
 from .report import write_report
 from .run_folder import Row, appended_rows, check_header, keep_whole_images, locked
+from .shards import Shard
 from .work import evaluate_image, read_image
 
 _AHEAD = 4  # images decoded before the model asks for them
@@ -41,13 +43,14 @@ class Progress:
 
 def evaluate(model: RefDiff, dataset: Dataset, methods: Sequence[Method], out: str | Path,
              proposals: str | Path | None = None, workers: int = 0,
-             show: Callable[[Progress], None] | None = None) -> dict[str, Any]:
+             show: Callable[[Progress], None] | None = None, shard: Shard | None = None) -> dict[str, Any]:
     """Run what is still to do and write the report, which is returned.
 
     `out` is a folder; an existing run there goes on. `proposals` is a file of COCO RLE masks by image name, which the
     methods choose among instead of the segmentor's. `workers` over 0 shares the images among that many Ray actors.
-    Raises InputError when the folder holds a run with other data or settings, another call is writing to it, or the
-    proposals cannot be read; BundleError when the model lacks a part that a method needs.
+    With `shard` that part of the images alone is measured, for `shards.merge`. Raises InputError when the folder holds
+    a run with other data or settings, another call is writing to it, the proposals cannot be read, or a shard has no
+    image; BundleError when the model lacks a part that a method needs; RefDiffError when a plug-in fails.
     """
     needed = _needed(model, methods, given=proposals is not None)
     model.bundle.require(*needed)
@@ -58,10 +61,13 @@ def evaluate(model: RefDiff, dataset: Dataset, methods: Sequence[Method], out: s
     with locked(folder):
         for part in needed:
             model.bundle.part(part)  # fetched now, since the fingerprint names the commit that was fetched
-        check_header(folder, header(model, dataset, methods, proposals))
         images = list(dataset.images())
+        own = [index for index in range(len(images)) if shard is None or index in shard]
+        if shard is not None and not own:
+            raise InputError(f"Shard {shard} has no image: there are only {len(images)}; use fewer shards.")
+        check_header(folder, header(model, dataset, methods, proposals, shard))
         done = keep_whole_images(folder, images, [method.name for method in methods])
-        todo = [index for index in range(len(images)) if index not in done]
+        todo = [index for index in own if index not in done]
         if workers:
             from .cluster import results
 
@@ -75,21 +81,26 @@ def evaluate(model: RefDiff, dataset: Dataset, methods: Sequence[Method], out: s
                 expressions += len(images[index])
                 seconds = time.monotonic() - started
                 if show:
-                    show(Progress(len(done) + count, len(images), expressions / seconds,
+                    show(Progress(len(done) + count, len(own), expressions / seconds,
                                   seconds / count * (len(todo) - count)))
         return write_report(folder)
 
 
-def header(model: RefDiff, dataset: Dataset, methods: Sequence[Method], proposals: str | Path | None) -> dict[str, Any]:
-    """All that the figures of a run depend on, and `where` its data lie, which may change."""
+def header(model: RefDiff, dataset: Dataset, methods: Sequence[Method], proposals: str | Path | None,
+           shard: Shard | None = None) -> dict[str, Any]:
+    """All that the figures of a run depend on; and what may change: `labels` of the methods, `where` the data lie."""
     return {
         "refdiff": __version__,
         "versions": {name: importlib.metadata.version(name) for name in _LIBRARIES},
         "bundle": {"name": model.bundle.name, "fingerprint": model.bundle.fingerprint()},
-        "dataset": {"name": dataset.name, "split": dataset.split, "expressions": len(dataset.references),
-                    "fingerprint": dataset.fingerprint(), "one_target": dataset.one_target},
+        "dataset": {"name": dataset.name, "split": dataset.split, "limit": dataset.where.get("limit"),
+                    "expressions": len(dataset.references), "fingerprint": dataset.fingerprint(),
+                    "one_target": dataset.one_target},
+        "shard": None if shard is None else str(shard),
         "proposals": None if proposals is None else {"sha256": hashlib.sha256(read_bytes(proposals)).hexdigest()},
         "methods": [method.name for method in methods],
+        "labels": {method.name: method.label for method in methods},
+        "plugins": {method.name: dict(method.origin) for method in methods if method.origin is not None},
         "settings": model.settings.flat(), "fast": sorted(model.fast),
         "device": model.device.type, "dtype": str(model.dtype),
         "where": {"dataset": dataset.where, "proposals": None if proposals is None else str(proposals)},

@@ -20,11 +20,11 @@ from ..datasets import Dataset, Reference, open_dataset
 from ..errors import InputError
 from .maps import Maps
 from .run_folder import Row, fits, read_header, read_rows
-from .tables import label
 
 PICKS = ("worst", "best", "random", "differ")
 TRUTH_COLOUR = (30, 150, 70)
-_WHERE_SHAPE = {"path": str, "split": str, **dict.fromkeys(("split_by", "images", "name"), (str, type(None)))}
+_WHERE_SHAPE = {"path": str, "split": str, **dict.fromkeys(("split_by", "images", "name"), (str, type(None))),
+                "limit": (int, type(None))}
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _columns(folders: Sequence[Path], headers: Sequence[dict[str, Any]],
         for row in read_rows(folder):
             if "fault" not in row and row["method"] in found:
                 found[row["method"]][str(row["id"])] = row
-        columns += [Column(label(name) if known[name] == 1 else f"{label(name)}, run {place}", rows)
+        columns += [Column(header["labels"].get(name, name) + ("" if known[name] == 1 else f", run {place}"), rows)
                     for name, rows in found.items()]
     return columns
 
@@ -159,9 +159,7 @@ def _about(reference: Reference, row: Row) -> str:
 
 def _said(row: Row) -> str:
     parts = [f"IoU {row['iou']:.3f}"]
-    if row["score"] is None:
-        parts.append("nothing proposed")
-    elif not row.get("found", True):
+    if not row.get("found", True):
         parts.append("nothing found")
     if row.get("upper_bound") is not None:
         parts.append(f"best {row['upper_bound']:.3f}" + (f" ranked {row['rank']}" if row.get("rank") else ""))
