@@ -6,7 +6,13 @@ import torch
 
 from conftest import cases, shapes
 from refdiff.baselines.registry import METHODS
-from refdiff.baselines.yu2023 import region_token_features, token_masked_features
+from refdiff.baselines.yu2023 import (
+    cut_features,
+    global_local_features,
+    region_token_features,
+    token_masked_features,
+    whole_pixels,
+)
 from refdiff.core.proposals import Proposals
 from refdiff.models import open_similarity
 
@@ -40,3 +46,19 @@ def test_proposals_made_on_the_fly_are_never_taken_for_others(model, name):
         scene._given = Proposals.of(some_masks(seed), "given")
         found = METHODS[name](scene, ["a ball"])[0]
         assert np.array_equal(found.mask, expected[seed].mask) and found.score == expected[seed].score
+
+
+def test_global_local_mixes_by_the_share_that_the_settings_name(model):
+    clip, masks = model.baseline_similarity, torch.from_numpy(some_masks(0))
+    depth = round(len(clip.blocks) * 9 / 12)
+    whole = token_masked_features(clip, whole_pixels(clip, shapes()), masks, depth).numpy()
+    local = cut_features(clip, shapes(), masks, hide=True).numpy()
+    for share in (0.95, 0.85):
+        mixed = global_local_features(clip, shapes(), masks, share).numpy()
+        assert np.abs(mixed - (share * whole + (1 - share) * local)).max() < 1e-5
+    scene = model.encode(shapes(), proposals=Proposals.of(some_masks(0), "given"))
+    scores = []
+    for share in (0.95, 0.0, 0.95):  # what is kept for one share is not used for another
+        scene.settings = model.settings.replace(global_share=share)
+        scores.append(METHODS["global-local"](scene, ["a ball"])[0].score)
+    assert scores[0] == scores[2] != scores[1]

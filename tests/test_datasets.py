@@ -3,18 +3,23 @@
 import json
 import pickle
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
+from pycocotools import mask as coco
 from skimage.measure import find_contours
 
 from conftest import ROOT
 from refdiff.core.images import load_image
 from refdiff.core.masks import to_rle
+from refdiff.core.polygons import from_polygons
 from refdiff.datasets import Reference, open_dataset
+from refdiff.datasets.drawn import Shapes
 from refdiff.datasets.plain_pickle import load_plain_pickle
 from refdiff.errors import InputError
+from refdiff.evaluation.metrics import Overlap
 
 FAULTS = ROOT.parent / "shared" / "faults"
 SQUARE = [[10, 5, 20, 5, 20, 15, 10, 15]]
@@ -69,6 +74,22 @@ def test_phrasecut_joins_all_instances_of_a_phrase(tmp_path):
                                                                     faults(dataset.references, (8, 8)), strict=True)}
     assert "no mask" in told["nothing"] and "outside its folder" in told["outside"] and "broken" in told["broken"]
     assert "no valid id" in told['["no", "text"]']
+
+
+def test_phrasecuts_masks_are_drawn_as_its_own_code_draws_them(tmp_path):
+    """Pillow's polygon of whole coordinates, filled and outlined; pycocotools draws the same points smaller."""
+    instances = [[[[2.7, 3.2], [24.9, 3.8], [20.1, 15.5], [6.4, 16.6]]], [[[1, 18], [9, 18]], [[28, 1]]]]
+    tasks = [{"task_id": "1__1", "image_id": 1, "phrase": "a thing", "Polygons": instances}]
+    (tmp_path / "refer_val.json").write_text(json.dumps(tasks))
+    reference, = open_dataset(tmp_path).references
+    expected = np.zeros((20, 30))
+    for polygon in (instances[0][0], instances[1][0]):  # a single point is not drawn
+        image = Image.new("L", (30, 20), 0)
+        ImageDraw.Draw(image).polygon([(int(x), int(y)) for x, y in polygon], outline=1, fill=1)
+        expected += np.array(image)
+    assert np.array_equal(reference.truth((20, 30)), expected > 0) and reference.image_id == 1
+    corners = [value for point in instances[0][0] for value in point]
+    assert expected.astype(bool).sum() > from_polygons([corners], (20, 30)).sum() + 9
 
 
 def test_your_own_data_by_mask_image_rle_or_polygons(tmp_path):
@@ -247,6 +268,13 @@ def test_refer_folders_in_no_known_state_are_refused(tmp_path):
         open_dataset(write_refer(tmp_path / "set", [ref(1)]), "testA")
     with pytest.raises(InputError, match="id 1"):
         open_dataset(write_refer(tmp_path / "set", [ref(1), ref(1)]), "val")
+    one = {"id": 10, "segmentation": SQUARE}
+    assert len(open_dataset(write_refer(tmp_path / "set", [ref(1)], annotations=[one, one])).references) == 1
+    for change in ({"annotations": [one, one | {"segmentation": []}]},
+                   {"images": [{"id": 1, "file_name": name} for name in ("s.png", "t.png")]}):
+        with pytest.raises(InputError, match=f"gives the id {10 if 'annotations' in change else 1} to two"):
+            open_dataset(write_refer(tmp_path / "set", [ref(1)], **change))
+    write_refer(tmp_path / "set", [ref(1)])
     (tmp_path / "set" / "refs(google).json").write_text(json.dumps([ref(1)]))
     with pytest.raises(InputError, match=r"several refs files.*google, unc"):
         open_dataset(tmp_path / "set", "val")
@@ -271,6 +299,134 @@ def test_polygons_are_drawn_at_the_stated_size_then_resized(tmp_path):
     assert reference.truth((13, 20)).any()  # 30x20 scaled to 20 px, rounded
     with pytest.raises(InputError, match="states an image of 30x20, but it is 20x30"):
         reference.truth((30, 20))  # turned by its EXIF block, for example
+
+
+def test_the_parts_of_a_truth_are_joined_or_counted_as_yu_et_al_do(tmp_path):
+    """Their release sums the parts' masks and keeps where the sum is 1, so that overlaps are outside."""
+    parts = [[0, 0, 12, 0, 12, 12, 0, 12], [8, 4, 25, 4, 25, 16, 8, 16], [9, 5, 11, 5, 11, 7, 9, 7]]
+    drawn = coco.decode(coco.frPyObjects(parts, 20, 30))
+    other = square()
+    rles = [to_rle(other), to_rle(drawn[..., 0])]
+    annotations = [{"id": 10, "segmentation": parts}, {"id": 11, "segmentation": rles},
+                   {"id": 12, "segmentation": parts[:1] * 2}]
+    refs = [ref(1), ref(2, ann_id=11), ref(3, ann_id=[10, 11]), ref(4, ann_id=12)]
+    folder = write_refer(tmp_path / "set", refs, annotations=annotations)
+    counts = [drawn.sum(2), other + drawn[..., 0].astype(int)]
+    assert counts[0].max() == 3 and counts[1].max() == 2
+    joined, once = open_dataset(folder).references, open_dataset(folder, truth_as="yu2023").references
+    for i, count in enumerate(counts):
+        assert np.array_equal(joined[i].mask, count > 0) and np.array_equal(once[i].mask, count == 1)
+    assert np.array_equal(once[2].mask, (counts[0] == 1) | (counts[1] == 1))  # annotations are joined
+    with pytest.raises(InputError, match="empty mask"):
+        once[3].truth((20, 30))
+    assert open_dataset(folder).fingerprint() != open_dataset(folder, truth_as="yu2023").fingerprint()
+
+
+def test_expressions_as_they_were_typed(tmp_path):
+    sentences = [{"sent_id": 1, "sent": "a cat", "raw": "A cat!"}, {"sent_id": 2, "sent": "dog"}]
+    folder = write_refer(tmp_path / "set", [ref(1, sentences=sentences)])
+    cleaned, typed = open_dataset(folder), open_dataset(folder, text="raw")
+    assert [each.expression for each in cleaned.references] == ["a cat", "dog"]
+    assert typed.references[0].expression == "A cat!" and "has no 'raw'" in faults(typed.references)[1]
+    assert cleaned.where["text"] == "sent" and typed.where["text"] == "raw"
+    (tmp_path / "own.jsonl").write_text(json.dumps({"image": "a.png", "expression": "x", "segmentation": SQUARE}))
+    for options in ({"text": "raw"}, {"truth_as": "yu2023"}):
+        with pytest.raises(InputError, match="not in the REFER layout"):
+            open_dataset(tmp_path / "own.jsonl", **options)
+    with pytest.raises(InputError, match="text must be one of sent, raw, not loud"):
+        open_dataset(folder, text="loud")
+
+
+def test_rrsis_ds_layout(tmp_path):
+    """A list of one RLE for each mask, and the images beside the annotations."""
+    folder = write_refer(tmp_path / "rrsisd", [ref(1), ref(2, ann_id=11)], annotations=[
+        {"id": 10, "categories_id": 3, "segmentation": [to_rle(square())]}, {"id": 11, "segmentation": [{"size": 3}]}],
+        kind="p")
+    images = tmp_path / "images" / "rrsisd" / "JPEGImages"
+    images.mkdir(parents=True)
+    dataset = open_dataset(folder)
+    assert dataset.one_target and dataset.annotations == "refs(unc)"
+    assert dataset.references[0].image == images / "s.png" and dataset.references[0].image_id == 1
+    assert np.array_equal(dataset.references[0].mask, square()) and "RLE" in faults(dataset.references)[1]
+    (folder / "images").mkdir()
+    assert open_dataset(folder).references[0].image == folder / "images" / "s.png"
+
+
+def write_reasonseg(folder: Path, name: str, shapes, text=("where is it",), encoding: str = "utf-8", **more) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (30, 20)).save(folder / f"{name}.jpg")
+    content = {"text": text, "is_sentence": True, "shapes": shapes} | more
+    (folder / f"{name}.json").write_bytes(json.dumps(content, ensure_ascii=False).encode(encoding))
+
+
+def test_reasonsegs_layout(tmp_path):
+    """Larger shapes below smaller ones, whatever their order; what is labelled 'ignore' counts neither way."""
+    def box(left, top, right, bottom, label="target"):
+        return {"label": label, "points": [[left, top], [right, top], [right, bottom], [left, bottom]]}
+
+    val = tmp_path / "ReasonSeg" / "val"
+    shapes = [box(6, 6, 8, 8), box(4, 4, 12, 12, "Ignore"), box(2, 2, 20, 15), box(0, 0, 29, 19, "flag")]
+    write_reasonseg(val, "a", shapes, ["the thing that barks ", "another"])
+    write_reasonseg(val, "b", [box(2, 2, 9.9, 9.9)], "the café", "cp1252", is_sentence=False)
+    write_reasonseg(val, "c", [])
+    write_reasonseg(val, "d", [box(2, 2, 9, 9, "ignore")])
+    write_reasonseg(val, "e", [{"label": 3}])
+    (val / "f.json").write_text("[")
+    (tmp_path / "ReasonSeg" / "explanatory").mkdir()
+    (tmp_path / "ReasonSeg" / "explanatory" / "train.json").write_text("[]")
+    dataset = open_dataset(tmp_path / "ReasonSeg")
+    first, second, *others = dataset.references
+    assert (first.id, first.image, first.expression) == ("a", val / "a.jpg", "the thing that barks")
+    assert first.kind == "sentence"
+    assert (second.expression, second.kind) == ("the café", "phrase") and not dataset.one_target
+    truth, ignored = np.zeros((20, 30), bool), np.zeros((20, 30), bool)
+    truth[2:16, 2:21] = True
+    truth[4:13, 4:13], ignored[4:13, 4:13] = False, True
+    truth[6:9, 6:9], ignored[6:9, 6:9] = True, False
+    assert np.array_equal(first.truth((20, 30)), truth) and np.array_equal(first.ignored((20, 30)), ignored)
+    assert second.truth((20, 30)).sum() == 64 and not second.ignored((20, 30)).any()  # coordinates lose their fraction
+    reasons = ("no mask", "empty mask", "broken shapes", "not a valid JSON")
+    for fault, reason in zip(faults(others), reasons, strict=True):
+        assert reason in fault
+    assert Overlap.of(np.ones((20, 30), bool), truth, ignored) == Overlap(truth.sum(), 600 - ignored.sum(), truth.sum())
+    assert Overlap.of(truth | ignored, truth, ignored).iou == 1
+    with pytest.raises(InputError, match="no split test; it has val"):
+        open_dataset(tmp_path / "ReasonSeg", "test")
+
+
+def test_reasonsegs_shapes_agree_with_opencv_but_for_edges(tmp_path):
+    cv2 = pytest.importorskip("cv2", reason="OpenCV, which ReasonSeg's own code draws with, is not installed")
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        angles = np.sort(rng.uniform(0, 2 * np.pi, 40))
+        points = np.array([250, 200]) + np.stack([np.cos(angles), np.sin(angles)], 1) * rng.uniform(60, 180, (40, 1))
+        drawn = np.zeros((400, 500), np.uint8)
+        cv2.polylines(drawn, points[None].astype(np.int32), True, 1, 1)
+        cv2.fillPoly(drawn, points[None].astype(np.int32), 1)
+        target, _ = Shapes(((points.ravel().tolist(), False),)).painted((400, 500))
+        assert (target & (drawn > 0)).sum() / (target | (drawn > 0)).sum() > 0.99
+
+
+def test_a_fingerprint_changes_with_whatever_figures_depend_on(tmp_path):
+    row = {"image": "a.png", "expression": "x", "mask": "m.png"}
+    path = tmp_path / "own.jsonl"
+
+    def fingerprint(row) -> str:
+        path.write_text(json.dumps(row))
+        return open_dataset(path).fingerprint()
+
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    Image.fromarray(square()).save(tmp_path / "m.png")
+    first = fingerprint(row)
+    assert len(first) == 64 and first == fingerprint(row | {"image": str(tmp_path / "a.png")})
+    seen = {first, *(fingerprint(row | change) for change in (
+        {"expression": "y"}, {"kind": "k"}, {"id": 2}, {"mask": "absent.png"}, {"mask": None, "segmentation": SQUARE},
+        {"image": "b.png"}))}
+    Image.fromarray(~square()).save(tmp_path / "m.png")  # the same name, another mask
+    seen.add(fingerprint(row))
+    Image.new("RGB", (33, 21), "red").save(tmp_path / "a.png")
+    seen.add(fingerprint(row))
+    assert len(seen) == 9
 
 
 PLAIN = [{"a": ("b", 1, 2.5, None, True, False, [3, -70_000, 2**40, -(2**100)], (), {}), "ü\n'\"\u2028": b"\x00y",

@@ -21,7 +21,8 @@ from refdiff import InputError, RefDiff
 from refdiff.baselines.registry import METHODS, Choice, Method, get_methods
 from refdiff.cli.main import main
 from refdiff.core.files import read_json
-from refdiff.core.masks import from_polygons, to_rle
+from refdiff.core.masks import to_rle
+from refdiff.core.polygons import from_polygons
 from refdiff.core.proposals import Proposals
 from refdiff.datasets import open_dataset
 from refdiff.evaluation import curves, run_folder, runner, self_test
@@ -345,6 +346,109 @@ def test_a_run_over_several_targets_and_none(model, tmp_path, capsys):
                  str(tmp_path / "page.html")]) == 0
     page = (tmp_path / "page.html").read_text()
     assert "nothing found" in page and "two dogs" not in page  # which was rightly empty
+
+
+@pytest.fixture
+def refer(tmp_path):
+    """Makes a folder in the REFER layout with one expression for each of two images, by its name and annotations."""
+    half = np.zeros((20, 30), bool)
+    half[:, :15] = True
+
+    def make(name: str, annotations: str) -> Path:
+        folder = tmp_path / name
+        (folder / "images").mkdir(parents=True, exist_ok=True)
+        images = [{"id": 70 + i, "file_name": f"{i}.png", "height": 20, "width": 30} for i in (1, 2)]
+        for image in images:
+            Image.new("RGB", (30, 20)).save(folder / "images" / image["file_name"])
+        refs = [{"ref_id": i, "ann_id": i, "image_id": 70 + i, "split": "val",
+                 "sentences": [{"sent_id": i, "sent": "a cat", "raw": "A cat."}]} for i in (1, 2)]
+        (folder / f"{annotations}.json").write_text(json.dumps(refs))
+        (folder / "instances.json").write_text(json.dumps({"images": images, "annotations": [
+            {"id": 1, "segmentation": to_rle(half)}, {"id": 2, "segmentation": to_rle(~half)}]}))
+        return folder
+
+    return make
+
+
+FIRST = Method("cropping", "Cropping", lambda scene, texts: [
+    Choice(scene.proposals().masks[0], 0, 0.5) for _ in texts], ("sam",))
+"""A method that always takes the first proposal."""
+
+
+@pytest.mark.parametrize(("name", "annotations", "column"), [
+    ("refcocog", "refs(google)", ("RefCOCOg", "val(G)")), ("refcocog", "refs(umd)", ("RefCOCOg", "val(U)")),
+    ("RefCOCO+", "refs(unc)", ("RefCOCO+", "val")), ("refcocog", "refs(mine)", ("refcocog", "val")),
+    ("refcoco", "refs(google)", ("refcoco", "val")), ("refcoco", "grefs(unc)", ("refcoco", "val"))])
+def test_figures_stand_under_the_split_that_the_refs_file_says(model, refer, tmp_path, name, annotations, column):
+    """Whether or not --split-by named it, and whatever the folder is called."""
+    dataset = open_dataset(refer(name, annotations))
+    (tmp_path / "all.json").write_text(json.dumps({f"{i}.png": [to_rle(np.ones((20, 30), bool))] for i in (1, 2)}))
+    runner.evaluate(model, dataset, [FIRST], tmp_path / "run", tmp_path / "all.json")
+    found = Run.read(tmp_path / "run")
+    assert (found.dataset, found.split) == column
+    assert runner.suited(dataset) == ({"targets": "one", "global_share": 0.85} if column[0] == "RefCOCOg" else
+                                      {"targets": "one"})
+    text = render(paper_tables([found]), "csv")
+    assert f",Cropping,{column[0]},{column[1]},mIoU," in text and text.count(",50.0,2,") == 2  # oIoU and mIoU
+    assert found.reading == ""
+
+
+def test_tables_say_where_data_were_read_in_another_way(model, refer, tmp_path):
+    dataset = open_dataset(refer("refcoco", "refs(unc)"), text="raw", truth_as="yu2023")
+    runner.evaluate(model, dataset, [replace(FIRST, needs=(), call=lambda scene, texts: [
+        Choice(np.ones((20, 30), bool), 0, 0.5)])], tmp_path / "run")
+    text = render(paper_tables([Run.read(tmp_path / "run")]), "markdown")
+    assert "RefCOCO val: 2 expressions, text raw, truth as yu2023, bundle mini" in text
+
+
+def test_proposals_of_a_results_list_and_an_instances_json(model, refer, tmp_path):
+    """Each image gets its own, by the dataset's ids; one that has none is missed, and one not listed a fault."""
+    dataset = open_dataset(refer("set", "refs(x)"))
+    truths = [to_rle(reference.mask) for reference in dataset.references]
+
+    def ious(content) -> list[float | str]:
+        path, out = tmp_path / "proposals.json", tmp_path / f"run{len(list(tmp_path.iterdir()))}"
+        path.write_text(json.dumps(content))
+        runner.evaluate(model, dataset, [FIRST], out, path)
+        return [row.get("iou", row.get("fault")) for row in run_folder.read_rows(out)]
+
+    results = [{"image_id": 70 + i, "segmentation": truths[i - 1], "score": 0.5} for i in (2, 1)]
+    assert ious(results) == [1, 1] and ious([results[0] | {"image_id": 71}, results[1] | {"image_id": 72}]) == [0, 0]
+    assert "no proposals for" in ious(results[:1])[0] and ious(results[:1])[1] == 1
+    instances = {"images": [{"id": i, "file_name": f"images/{i}.png"} for i in (1, 2)],
+                 "annotations": [{"image_id": 2, "segmentation": truths[1]}]}
+    assert ious(instances) == [0, 1] and ious({"1.png": truths[:1], "2.png": []}) == [1, 0]
+    with pytest.raises(InputError, match="does not tell the images"):
+        ious(truths)
+
+
+def test_what_is_to_be_ignored_counts_neither_way(model, tmp_path):
+    folder = tmp_path / "ReasonSeg" / "val"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (30, 20)).save(folder / "a.jpg")
+    shapes = [{"label": label, "points": [[x, 0], [x + 9, 0], [x + 9, 19], [x, 19]]}
+              for label, x in (("target", 0), ("ignore", 10))]
+    (folder / "a.json").write_text(json.dumps({"text": ["x"], "is_sentence": False, "shapes": shapes}))
+    (tmp_path / "all.json").write_text(json.dumps([to_rle(np.ones((20, 30), bool))]))
+    dataset = open_dataset(tmp_path / "ReasonSeg")
+    report = runner.evaluate(model, dataset, [FIRST], tmp_path / "run", tmp_path / "all.json")
+    row, = run_folder.read_rows(tmp_path / "run")
+    assert (row["intersection"], row["union"], row["area"]) == (200, 400, 200)
+    assert report["figures"]["cropping"]["all"]["generalised"]["cIoU"] == 0.5
+
+
+def test_the_commands_options_for_text_truth_and_share(model, refer, tmp_path, capsys, monkeypatch):
+    seen = []
+    monkeypatch.setattr(runner, "evaluate", lambda model, dataset, *rest: seen.append((model.settings, dataset)) or {
+        "figures": {}, "faults": []})
+    folder = str(refer("refcocog", "refs(umd)"))
+    for options in ([], ["--text", "raw", "--truth-as", "yu2023", "--set", "global_share=0.9", "--targets", "any"]):
+        assert main(["evaluate", folder, "--out", str(tmp_path / "run"), "--device", "cpu", *options]) == 0
+    (plain, plain_data), (changed, changed_data) = seen
+    assert (plain.baselines.global_share, plain.query.targets) == (0.85, "one")
+    assert (changed.baselines.global_share, changed.query.targets) == (0.9, "any")
+    assert [each.references[0].expression for each in (plain_data, changed_data)] == ["a cat", "A cat."]
+    assert changed_data.references[0].drawing == "once" and changed_data.where["truth_as"] == "yu2023"
 
 
 def test_kinds_of_wrong_types_are_faults(model, small, tmp_path):

@@ -1,18 +1,15 @@
 import io
-import json
 import time
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from pycocotools import mask as coco
 
-from conftest import ROOT
-from refdiff.core.masks import boxes, from_polygons, from_rle, iou_matrix, mask_from_image, tidy, to_rle
-from refdiff.core.proposals import Proposals, load_proposals
+from refdiff.core.masks import boxes, from_rle, iou_matrix, mask_from_image, tidy, to_rle
+from refdiff.core.polygons import from_polygons, pillow_polygons
+from refdiff.core.proposals import Proposals
 from refdiff.errors import InputError
-
-FAULTS = ROOT.parent / "shared" / "faults"
 
 
 def blobs(count: int = 6, height: int = 37, width: int = 53) -> np.ndarray:
@@ -81,6 +78,28 @@ def test_polygons_are_drawn_as_pycocotools_does_and_cut_at_the_image():
     half = from_polygons([[-far, -far, far, far, -far, far]], (60, 60))  # below the diagonal
     y, x = np.mgrid[:60, :60]
     assert np.array_equal(half[abs(x - y) > 2], (y > x)[abs(x - y) > 2])
+
+
+def test_polygons_are_drawn_as_pillow_draws_them_with_fill_and_outline():
+    """PhraseCut's own way: whole coordinates, each polygon on an image of its own, two points being enough."""
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        size = (int(rng.integers(8, 90)), int(rng.integers(8, 90)))
+        given = [(rng.random(2 * int(rng.integers(2, 9))) * 120 - 15).tolist() for _ in range(int(rng.integers(1, 6)))]
+        expected = np.zeros(size)
+        for polygon in given:
+            image = Image.new("L", size[::-1], 0)
+            corners = [(int(x), int(y)) for x, y in zip(polygon[::2], polygon[1::2], strict=True)]
+            ImageDraw.Draw(image).polygon(corners, outline=1, fill=1)
+            expected += np.array(image)
+        assert np.array_equal(pillow_polygons(given, size), expected > 0)
+    far = 900_000
+    assert pillow_polygons([[-far, -far, far, -far, far, far, -far, far]], (30, 40)).all()
+    started = time.monotonic()
+    for wrong in ([[1, 2]], [[0, 0, 1e9, 5]], [[0, 0, 1, 1] * 20_000] * 30):
+        with pytest.raises(InputError, match="polygons"):
+            pillow_polygons(wrong, (30_000, 100))
+    assert time.monotonic() - started < 10
 
 
 def test_mask_images_show_what_is_inside(tmp_path):
@@ -154,37 +173,3 @@ def test_proposals_own_their_masks_and_what_was_computed_of_them():
             Proposals.of(wrong, "given")
     with pytest.raises(InputError, match="at least one"):
         Proposals(masks[:0], "given")
-
-
-def test_proposal_files(tmp_path):
-    path, masks = tmp_path / "proposals.json", blobs()
-    size, rles = masks.shape[1:], [to_rle(mask) for mask in masks]
-
-    def load(content, name="a.jpg"):
-        path.write_text(json.dumps(content))
-        return load_proposals(path, size, name)
-
-    for content in (rles, [{"segmentation": rle, "image_id": 4} for rle in rles], {"a.jpg": rles, "b.jpg": []}):
-        found = load(content)
-        assert found.source == "file" and np.array_equal(found.masks, masks)
-    assert load({"a.jpg": []}) is None and load([]) is None  # the segmentor found nothing: a miss, not a fault
-    for content, reason in [({"b.jpg": rles}, "no proposals for a.jpg"), (5, "must hold a list"),
-                            ({"a.jpg": 5}, "must hold a list"), ([5], "RLE"), ([[1, 2]], "RLE"),
-                            ([{"segmentation": rle, "image_id": i} for i, rle in enumerate(rles)], "several images"),
-                            ([{"size": [10_000, 10_000], "counts": [10**8]}] * 200, "10000x10000 for an image")]:
-        with pytest.raises(InputError, match=reason):
-            load(content)
-    with pytest.raises(InputError, match="no proposal file"):
-        load_proposals(tmp_path / "none.json", size)
-    path.write_text("[" * 200_000)
-    with pytest.raises(InputError, match="nested"):
-        load_proposals(path, size)
-
-
-@pytest.mark.skipif(not FAULTS.is_dir(), reason="the collected faults (../shared/faults) are not here")
-def test_collected_bombs_are_refused_at_once():
-    started = time.monotonic()
-    for size in ((480, 640), (10_000, 10_000)):
-        with pytest.raises(InputError):
-            load_proposals(FAULTS / "bombprop.json", size)
-    assert time.monotonic() - started < 10

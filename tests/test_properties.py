@@ -14,8 +14,9 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from refdiff.core.images import load_image
-from refdiff.core.masks import from_polygons, from_rle, mask_from_image, to_rle
-from refdiff.core.proposals import load_proposals
+from refdiff.core.masks import from_rle, mask_from_image, to_rle
+from refdiff.core.polygons import from_polygons
+from refdiff.core.proposal_files import load_proposals
 from refdiff.datasets import open_dataset
 from refdiff.datasets.plain_pickle import load_plain_pickle
 from refdiff.errors import BundleError, InputError

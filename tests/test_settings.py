@@ -25,7 +25,8 @@ OTHER = {
     "min_region": 400, "judged_side": 64, "guided_radius": 0.05, "guided_evenness": 0.1, "guided_rounds": 1,
     "resize": "8bit", "expressions_per_batch": 1, "points_per_batch": 3, "crops_per_batch": 1, "reading": "instances",
     "targets": "one", "threshold": 0.9, "each_threshold": 0.1,
-    "evidence_bias": -1.0, "evidence_text": 0.5, "evidence_map": 2.0, "evidence_parts": 1.0}
+    "evidence_bias": -1.0, "evidence_text": 0.5, "evidence_map": 2.0, "evidence_parts": 1.0,
+    "global_share": 0.5}
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,8 @@ def measured(dataset: Any, size: tuple[int, int]) -> tuple[int, int]:
     good = 0
     for reference in dataset.references:
         try:
-            assert reference.truth(size).shape == size
+            truth, ignored = reference.truth(size), reference.ignored(size)
+            assert truth.shape == size and (ignored is None or not (truth & ignored).any())
             json.dumps([reference.expression, reference.kind, reference.id], ensure_ascii=False).encode()
             good += 1
         except InputError:
@@ -93,10 +94,13 @@ def refer_dataset(rng: Rng, folder: Path) -> Case:
     from refdiff.datasets import open_dataset
 
     size, count = (20, 30), int(rng.integers(1, 5))
+    masks: list[Any] = [pick(rng, (to_rle(blob(rng, size)), [to_rle(blob(rng, size))], [[2, 2, 20, 2, 20, 15 + i]]))
+                        for i in range(count)]
     instances = {"images": [{"id": 1, "file_name": "a.png", "height": 20, "width": 30}],
-                 "annotations": [{"id": i, "segmentation": to_rle(blob(rng, size))} for i in range(count)]}
+                 "annotations": [{"id": i, "segmentation": mask} for i, mask in enumerate(masks)]}
     refs = [{"ref_id": i, "ann_id": pick(rng, (i, [i], [i, 0])), "image_id": 1, "split": "val",
-             "sentences": [{"sent_id": i, "sent": f"thing {i}"}]} for i in range(count)]
+             "sentences": [{"sent_id": i, "sent": f"thing {i}", "raw": f"Thing {i}"}]} for i in range(count)]
+    read = {"text": pick(rng, ("sent", "raw")), "truth_as": pick(rng, ("union", "yu2023"))}
     action = rng.integers(3)
     if action == 1:
         target = pick(rng, [*refs, *instances["images"], *instances["annotations"], refs[0]["sentences"][0]])
@@ -111,8 +115,8 @@ def refer_dataset(rng: Rng, folder: Path) -> Case:
     (place / "instances.json").write_bytes(parts[0])
     (place / name).write_bytes(parts[1])
     if action == 0:
-        return Case(lambda: measured(open_dataset(place, "val"), size), lambda found: found == (count, 0))
-    return either(lambda: measured(open_dataset(place, "val"), size))
+        return Case(lambda: measured(open_dataset(place, **read), size), lambda found: found == (count, 0))
+    return either(lambda: measured(open_dataset(place, **read), size))
 
 
 def phrasecut_dataset(rng: Rng, folder: Path) -> Case:
@@ -131,3 +135,24 @@ def phrasecut_dataset(rng: Rng, folder: Path) -> Case:
     if action == 0:
         return Case(lambda: measured(open_dataset(place, "val"), (20, 30)), lambda found: found == (count, 0))
     return either(lambda: measured(open_dataset(place, "val"), (20, 30)))
+
+
+def reasonseg_dataset(rng: Rng, folder: Path) -> Case:
+    from refdiff.datasets import open_dataset
+
+    place, count = Path(folder) / f"reason{rng.integers(1 << 60)}", int(rng.integers(1, 5))
+    (place / "val").mkdir(parents=True)
+    action = rng.integers(3)
+    for i in range(count):
+        points = rng.uniform(-3, 30, (int(rng.integers(2, 9)), 2)) * 10 ** rng.integers(5)
+        shape = {"label": pick(rng, ("target", "ignore")), "points": points.tolist()}
+        content: dict[str, Any] = {"text": ["a thing"], "is_sentence": True, "shapes": [
+            {"label": "target", "points": [[2, 2], [20, 2], [20, 15 + i]]}, *([] if action == 0 else [shape])]}
+        if action == 1:
+            pick(rng, (content, shape))[pick(rng, ("text", "is_sentence", "shapes", "label", "points"))] = junk(rng)
+        data = json.dumps(content).encode()
+        (place / "val" / f"{i}.json").write_bytes(changed(rng, data) if action == 2 else data)
+        (place / "val" / f"{i}.jpg").touch()
+    if action == 0:
+        return Case(lambda: measured(open_dataset(place), (20, 30)), lambda found: found == (count, 0))
+    return either(lambda: measured(open_dataset(place), (20, 30)))

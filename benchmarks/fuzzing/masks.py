@@ -41,10 +41,10 @@ def rle(rng: Rng, folder: Path) -> Case:
 def polygon(rng: Rng, folder: Path) -> Case:
     from pycocotools import mask as coco
 
-    from refdiff.core.masks import from_polygons
+    from refdiff.core.polygons import from_polygons, pillow_polygons
 
     size = int(rng.integers(8, 120)), int(rng.integers(8, 120))
-    action = rng.integers(5)
+    action, draw = rng.integers(5), pick(rng, (from_polygons, pillow_polygons))
     if action < 2:
         shapes = [(rng.uniform(-0.2, 1.2, (int(rng.integers(3, 30)), 2)) * size[::-1]).round(int(rng.integers(6)))
                   for _ in range(int(rng.integers(1, 5)))]
@@ -53,32 +53,38 @@ def polygon(rng: Rng, folder: Path) -> Case:
                     lambda found: np.array_equal(found, coco.decode(coco.merge(coco.frPyObjects(flat, *size))) > 0))
     if action == 2:
         far = [(rng.normal(size=2 * int(rng.integers(3, 9))) * 10 ** rng.integers(2, 20)).tolist()]
-        return either(lambda: from_polygons(far, size))
+        return either(lambda: draw(far, size))
     if action == 3:
         zigzag = [[0, 0, size[1], size[0]] * int(rng.integers(100, 60_000))] * int(rng.integers(1, 4))
-        return either(lambda: from_polygons(zigzag, (size[0] * 20, size[1] * 20)))
+        return either(lambda: draw(zigzag, (size[0] * 20, size[1] * 20)))
     value = pick(rng, (junk(rng), [junk(rng), junk(rng)], [[junk(rng, 1) for _ in range(6)]]))
-    return either(lambda: from_polygons(value, size))
+    return either(lambda: draw(value, size))
 
 
 def proposal_file(rng: Rng, folder: Path) -> Case:
     from refdiff.core.masks import to_rle
-    from refdiff.core.proposals import load_proposals
+    from refdiff.core.proposal_files import load_proposals
 
     size, path = (int(rng.integers(8, 40)), int(rng.integers(8, 40))), folder / f"proposals{rng.integers(1 << 60)}.json"
     masks = np.stack([blob(rng, size) for _ in range(int(rng.integers(1, 9)))])
     rles: list[Any] = [to_rle(mask) for mask in masks]
-    content: Any = pick(rng, (rles, {"a.jpg": rles, "b.jpg": []}, [{"segmentation": each} for each in rles]))
+    items = [{"segmentation": each, "image_id": 7} for each in rles]
+    instances = {"images": [{"id": 7, "file_name": "b/a.jpg"}, {"id": 8, "file_name": "b.jpg"}], "annotations": items}
+    content: Any = pick(rng, (rles, {"a.jpg": rles, "b.jpg": []}, [{"segmentation": each} for each in rles], items,
+                              [*items, {"segmentation": rles[0], "image_id": "b.jpg"}], {"7": items}, instances))
+    asked = pick(rng, ("b/a.jpg", folder / "b" / "a.jpg")), 7
     action = rng.integers(5)
     if action == 0:
         path.write_text(json.dumps(content))
-        return Case(lambda: load_proposals(path, size, "a.jpg"), lambda found: np.array_equal(found.masks, masks))
+        return Case(lambda: load_proposals(path, size, *asked), lambda found: np.array_equal(found.masks, masks))
     if action == 1:
         path.write_text(json.dumps([{"size": [10_000, 10_000], "counts": [10**8]}] * int(rng.integers(1, 500))))
-        return must_refuse(lambda: load_proposals(path, pick(rng, (size, (480, 640))), "a.jpg"))
+        return must_refuse(lambda: load_proposals(path, pick(rng, (size, (480, 640))), *asked))
     if action == 2:
         rles[int(rng.integers(len(rles)))] = junk(rng)
-    value = pick(rng, (content, content, junk(rng), {"a.jpg": junk(rng)}, [junk(rng)]))
+    broken = pick(rng, items) | {pick(rng, ("image_id", "segmentation")): junk(rng)}
+    value = pick(rng, (content, content, junk(rng), {"a.jpg": junk(rng)}, [junk(rng)], [broken],
+                       instances | {pick(rng, ("images", "annotations")): [junk(rng), broken]}))
     data = json.dumps(value).encode()
     path.write_bytes(changed(rng, data) if action == 3 else data)
-    return either(lambda: load_proposals(path, size, "a.jpg"))
+    return either(lambda: load_proposals(path, size, *asked))

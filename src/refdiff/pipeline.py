@@ -13,7 +13,8 @@ import torch
 from . import fast as optimisations
 from .core.images import ImageLike, load_image
 from .core.lazy import Lazy
-from .core.proposals import Proposals, load_proposals
+from .core.proposal_files import load_proposals
+from .core.proposals import Proposals
 from .errors import InputError
 from .language import Expression
 from .method.confidence import Calibration
@@ -77,17 +78,16 @@ class RefDiff:
     def encode(self, image: ImageLike, settings: Settings | None = None,
                proposals: str | Path | Proposals | None = None) -> EncodedImage:
         """The image, ready for any number of expressions. `proposals`: masks to use instead of the segmentor's, as
-        `Proposals` or a JSON file of COCO RLE (by file name, where it covers several images).
+        `Proposals` or a JSON file, as `core.proposal_files.load_proposals` reads it.
 
         Raises InputError for an image or proposals that cannot be used.
         """
         pixels = load_image(image)
         size = pixels.shape[0], pixels.shape[1]
         if isinstance(proposals, (str, Path)):
-            name = Path(image).name if isinstance(image, (str, Path)) else None
-            found = load_proposals(proposals, size, name)
+            found = load_proposals(proposals, size, image if isinstance(image, (str, Path)) else None)
             if found is None:
-                raise InputError(f"{proposals} has no masks for {name}.")
+                raise InputError(f"{proposals} lists the image without a mask; there is nothing to choose from.")
             proposals = found
         elif proposals is not None and not isinstance(proposals, Proposals):
             raise InputError(f"proposals must be Proposals or the path of a JSON file, not {type(proposals).__name__}; "
@@ -185,7 +185,7 @@ class RefDiff:
         own = self._calibrated
         if kind in VARIANTS:
             own = own.replace(reading=settings.query.reading, targets=settings.query.targets)
-        if kind not in self._calibration or replace(settings, batching=own.batching) != own:
+        if kind not in self._calibration or replace(settings, batching=own.batching, baselines=own.baselines) != own:
             return None
         return self._calibration[kind](features)
 

@@ -223,6 +223,17 @@ class QuerySettings(_Group):
 
 
 @dataclass(frozen=True)
+class BaselineSettings(_Group):
+    """What the methods to compare with leave open; Ref-Diff does not read it.
+
+    global_share: v of Yu et al.'s Global-Local, the weight of the whole image against the crop. `refdiff evaluate`
+        takes theirs for RefCOCOg, 0.85, unless another is given.
+    """
+
+    global_share: float = _ranged(0.95, 0, 1)
+
+
+@dataclass(frozen=True)
 class BatchingSettings(_Group):
     """How many expressions, points and crops at most the U-Net, SAM's decoder and CLIP take at once; more are faster
     and need more memory."""
@@ -249,6 +260,7 @@ class Settings:
     matching: MatchingSettings = field(default_factory=MatchingSettings)
     segmentor: SegmentorSettings = field(default_factory=SegmentorSettings)
     query: QuerySettings = field(default_factory=QuerySettings)
+    baselines: BaselineSettings = field(default_factory=BaselineSettings)
     batching: BatchingSettings = field(default_factory=BatchingSettings)
 
     def replace(self, **changes: Any) -> Settings:

@@ -148,13 +148,13 @@ def cropping(scene: EncodedImage, expressions: Sequence[str]) -> list[Choice]:
 
 def global_local(scene: EncodedImage, expressions: Sequence[str]) -> list[Choice]:
     """Yu et al.'s own method: token masking and masked crops, compared with sentence and noun phrase."""
-    proposals = scene.proposals()
+    proposals, share = scene.proposals(), scene.settings.baselines.global_share
 
     def features() -> torch.Tensor:
         with scene.watch("global-local"):
-            return yu2023.global_local_features(scene.model.baseline_similarity, scene.image, proposals.tensor)
+            return yu2023.global_local_features(scene.model.baseline_similarity, scene.image, proposals.tensor, share)
 
-    mixed = scene.regions(proposals).kept.get("global-local", features)
+    mixed = scene.regions(proposals).kept.get(("global-local", share), features)
     return _most_similar(proposals, mixed, yu2023.mixed_text(*_sentences(scene, expressions)))
 
 

@@ -18,8 +18,8 @@ STD = (0.229, 0.224, 0.225)
 _SHORTER_SIDE = 800  # px the image is brought to before CLIP's own size
 _OUTSIDE = -100.0  # added to attention instead of minus infinity
 _AT_ONCE = 32
-GLOBAL_SHARE = 0.95
-"""v, the weight of the global part; 0.85 on RefCOCOg."""
+SHARE_ON = {"RefCOCOg": 0.85}
+"""v, the weight of the global part, where it is not the default of the setting `global_share`."""
 SENTENCE_SHARE = 0.5
 
 
@@ -109,10 +109,10 @@ def cut_features(model: ClipSimilarity, image: np.ndarray, masks: torch.Tensor, 
     return torch.cat(features)
 
 
-def global_local_features(model: ClipSimilarity, image: np.ndarray, masks: torch.Tensor) -> torch.Tensor:
-    """v * global + (1 - v) * local: float32 [N, D], not normalised."""
+def global_local_features(model: ClipSimilarity, image: np.ndarray, masks: torch.Tensor, share: float) -> torch.Tensor:
+    """v * global + (1 - v) * local, v being `share`: float32 [N, D], not normalised."""
     whole = token_masked_features(model, whole_pixels(model, image), masks, first_masked_block(len(model.blocks)))
-    return GLOBAL_SHARE * whole + (1 - GLOBAL_SHARE) * cut_features(model, image, masks, hide=True)
+    return share * whole + (1 - share) * cut_features(model, image, masks, hide=True)
 
 
 def mixed_text(sentence: torch.Tensor, phrase: torch.Tensor) -> torch.Tensor:

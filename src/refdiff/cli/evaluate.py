@@ -29,7 +29,7 @@ def add_commands(commands: Any) -> None:
     """Add them to the command line's parser."""
     evaluate = commands.add_parser("evaluate", help="run methods over a dataset; goes on where it was stopped")
     evaluate.add_argument("dataset", metavar="DATASET",
-                          help="folder in the REFER or PhraseCut layout, or a .jsonl file of your own")
+                          help="folder in the REFER, PhraseCut or ReasonSeg layout, or a .jsonl file of your own")
     evaluate.add_argument("--out", metavar="RUN", type=Path, required=True,
                           help="folder of the run; several splits and seeds have folders in it")
     method_option(evaluate, "ref-diff")
@@ -38,8 +38,14 @@ def add_commands(commands: Any) -> None:
     evaluate.add_argument("--split-by", metavar="NAME", help="of REFER's refs(NAME).p: unc, umd, google")
     evaluate.add_argument("--images", metavar="DIR", type=Path, help="the images' folder (default: DATASET/images)")
     evaluate.add_argument("--name", help="what tables call the dataset (default: the folder's name)")
+    evaluate.add_argument("--text", choices=("sent", "raw"), default="sent",
+                          help="of REFER's sentences: cleaned, or as they were typed (default: sent)")
+    evaluate.add_argument("--truth-as", choices=("union", "yu2023"), default="union",
+                          help="yu2023: leave out of a truth where its parts overlap, as Yu et al.'s release does "
+                               "(default: union)")
     evaluate.add_argument("--proposals", metavar="FILE", type=Path,
-                          help="JSON of COCO RLE masks by image name, to use instead of SAM's")
+                          help="JSON of masks by image, a COCO results list or an instances JSON, to use instead of "
+                               "SAM's masks")
     evaluate.add_argument("--limit", metavar="N", type=int, help="measure the split's first N expressions alone")
     evaluate.add_argument("--shard", metavar="I/N",
                           help="measure part I of N of the images alone, for refdiff merge")
@@ -74,17 +80,17 @@ def _evaluate(options: argparse.Namespace) -> int:
     splits, seeds = _splits(options), _seeds(options)
     methods = chosen_methods(options)
     from ..datasets import open_dataset
-    from ..evaluation.runner import evaluate
+    from ..evaluation.runner import evaluate, suited
     from ..evaluation.shards import Shard
 
     shard = Shard.parse(options.shard) if options.shard else None
-    datasets = [open_dataset(options.dataset, split, options.split_by, options.images, options.name, options.limit)
+    datasets = [open_dataset(options.dataset, split, options.split_by, options.images, options.name, options.limit,
+                             options.text, options.truth_as)
                 for split in splits]
     if options.accept:
         datasets = [_sample(options, dataset, methods) for dataset in datasets]
     model = load_model(options)
-    settings = [[_settings(options, model.settings, dataset.one_target, seed) for seed in seeds]
-                for dataset in datasets]
+    settings = [[_settings(options, model.settings, suited(dataset), seed) for seed in seeds] for dataset in datasets]
     rows = []
     for dataset, of_seeds in zip(datasets, settings, strict=True):
         reports = []
@@ -124,13 +130,14 @@ def _accept(out: Path) -> int:
     return 0 if acceptance["accepted"] else 1
 
 
-def _settings(options: argparse.Namespace, own: Settings, one_target: bool, seed: int | None) -> Settings:
-    """The model's settings with the targets and the seed that this run takes."""
+def _settings(options: argparse.Namespace, own: Settings, suited: dict[str, Any], seed: int | None) -> Settings:
+    """The model's settings with what the data ask for, unless an option says otherwise, and the seed of this run."""
+    changes = {name: value for name, value in suited.items() if not _is_set(options, name)}
     if options.targets:
-        own = own.replace(targets=options.targets)
-    elif one_target and not _is_set(options, "targets"):
-        own = own.replace(targets="one")
-    return own if seed is None else own.replace(seed=seed)
+        changes["targets"] = options.targets
+    if seed is not None:
+        changes["seed"] = seed
+    return own.replace(**changes)
 
 
 def _is_set(options: argparse.Namespace, name: str) -> bool:

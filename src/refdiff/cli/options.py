@@ -89,9 +89,9 @@ def given_proposals(options: argparse.Namespace, image: np.ndarray, path: Path) 
     """
     if not options.proposals:
         return None
-    from ..core.proposals import load_proposals
+    from ..core.proposal_files import load_proposals
 
-    found = load_proposals(options.proposals, (image.shape[0], image.shape[1]), path.name)
+    found = load_proposals(options.proposals, (image.shape[0], image.shape[1]), path)
     if found is None:
         raise InputError(f"{options.proposals} lists no masks for {path.name}; there is nothing to choose from.")
     return found

@@ -31,7 +31,7 @@ def add_commands(commands: Any) -> None:
     compare.add_argument("image", metavar="IMAGE")
     compare.add_argument("expression", metavar="EXPRESSION")
     method_option(compare, "all")
-    compare.add_argument("--proposals", metavar="FILE", help="JSON of COCO RLE masks to use instead of SAM's")
+    compare.add_argument("--proposals", metavar="FILE", help="JSON of masks to use instead of SAM's")
     compare.add_argument("--out", metavar="FILE", type=Path, default=Path("compare.png"),
                          help="the sheet to write, an image or .pdf (default: compare.png)")
     compare.add_argument("--dpi", metavar="N", type=int, default=180,

@@ -31,7 +31,7 @@ def add_commands(commands: Any) -> None:
     model_options(segment)
     segment.add_argument("--variant", default="full", choices=("full", "g", "gs", "ds"),
                          help="full: all; g: diffusion alone; gs: diffusion + SAM; ds: CLIP + SAM (default: full)")
-    segment.add_argument("--proposals", metavar="FILE", help="JSON of COCO RLE masks to use instead of SAM's")
+    segment.add_argument("--proposals", metavar="FILE", help="JSON of masks to use instead of SAM's")
     segment.add_argument("--out", metavar="DIR", type=Path,
                          help="folder for masks and overlays (default: refdiff-output; with --json none)")
     segment.add_argument("--threshold", type=float, metavar="P",
@@ -95,12 +95,12 @@ def _segment(options: argparse.Namespace) -> int:
         raise RefDiffError("Standard output is closed, so that the results cannot be printed.")
     from ..core.files import make_folder
     from ..core.images import load_image
-    from ..core.proposals import read_proposals
+    from ..core.proposal_files import check_proposals
     from ..language import check_expression
 
     expressions = [check_expression(expression) for expression in expressions]
     if options.proposals:
-        read_proposals(options.proposals)
+        check_proposals(options.proposals, [(path, None) for path in images])
     # Before the models are loaded, as a wrong path should fail at once; of several images only the first is kept.
     first = load_image(images[0]) if len(images) == 1 else None
     if out:

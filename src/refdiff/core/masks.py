@@ -1,4 +1,4 @@
-"""Boxes, areas, IoU, COCO RLE, polygons, mask files and clean-up; a mask is bool [H, W], a stack bool [N, H, W]."""
+"""Boxes, areas, IoU, COCO RLE, mask files and clean-up; a mask is bool [H, W], a stack bool [N, H, W]."""
 
 from __future__ import annotations
 
@@ -14,11 +14,6 @@ from scipy import ndimage
 from ..errors import InputError
 from .decoding import MAX_PIXELS, open_image
 from .files import shown
-
-_FARTHEST = 1_000_000  # px; a coordinate beyond it cannot be meant, since no image has a side of that length
-_MARGIN = 10_000  # px around the image; pycocotools walks along every outline, also where it is far outside
-_MOST_POLYGONS = 20_000  # of a mask
-_LONGEST_OUTLINE = 2_000_000  # px of all polygons of a mask: 200 MB in pycocotools, which has no bound of its own
 
 
 def boxes(masks: np.ndarray) -> np.ndarray:
@@ -134,54 +129,6 @@ def _decompress(text: bytes) -> np.ndarray:
     for first in (1, 2):
         values[first::2] = np.cumsum(values[first::2])
     return values
-
-
-def from_polygons(polygons: Any, size: tuple[int, int]) -> np.ndarray:
-    """The union of polygons, each a flat list [x, y, x, y, ...] in px, drawn as pycocotools does; bool [H, W].
-
-    What lies outside the image of `size` (H, W) is cut off. Raises InputError unless at least one polygon has three
-    points, all are numbers within a million px, and the outlines together are no longer than two million px.
-    """
-    if not isinstance(polygons, (list, tuple)) or not all(_are_numbers(polygon) for polygon in polygons):
-        raise InputError("A mask's polygons are broken; each must be a list of numbers x, y, x, y and so on.")
-    given = [polygon for polygon in polygons if len(polygon) >= 6 and len(polygon) % 2 == 0]
-    if not given or len(given) > _MOST_POLYGONS:
-        raise InputError(f"A mask's polygons are broken; {len(given)} have three points or more, and there must be "
-                         f"from 1 to {_MOST_POLYGONS}.")
-    if not all(-_FARTHEST <= value <= _FARTHEST for polygon in given for value in polygon):  # NaN fails it too
-        raise InputError(f"A mask's polygons are broken; a coordinate is over {_FARTHEST} px or not a number.")
-    points = [_clipped(np.array(polygon, float).reshape(-1, 2), size) for polygon in given]
-    points = [polygon for polygon in points if len(polygon) >= 3]
-    if sum((np.abs(each - np.roll(each, 1, axis=0)).max(1) + 1).sum() for each in points) > _LONGEST_OUTLINE:
-        raise InputError(f"A mask's polygons are broken; their outlines are longer than {_LONGEST_OUTLINE} px.")
-    drawn = coco.frPyObjects([each.ravel().tolist() for each in points], *size) if points else []
-    while len(drawn) > 1:  # in pairs, since merging one after another would take quadratic time
-        drawn = [coco.merge(drawn[i : i + 2]) for i in range(0, len(drawn), 2)]
-    return coco.decode(drawn[0]).astype(bool) if drawn else np.zeros(size, bool)
-
-
-def _are_numbers(polygon: Any) -> bool:
-    return isinstance(polygon, (list, tuple, np.ndarray)) and all(
-        isinstance(value, (int, float, np.number)) and not isinstance(value, bool) for value in polygon)
-
-
-def _clipped(polygon: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The polygon [P, 2] cut at _MARGIN around the image, where it reaches beyond (Sutherland and Hodgman).
-
-    Nearer ones stay as they are, so that they are drawn exactly as pycocotools draws them.
-    """
-    height, width = size
-    for axis, sign, limit in ((0, -1, _MARGIN), (0, 1, width + _MARGIN), (1, -1, _MARGIN), (1, 1, height + _MARGIN)):
-        beyond = sign * polygon[:, axis] - limit
-        if not (beyond > 0).any():
-            continue
-        after, beyond_after = np.roll(polygon, -1, axis=0), np.roll(beyond, -1)
-        crosses = (beyond > 0) != (beyond_after > 0)
-        share = beyond / np.where(crosses, beyond - beyond_after, 1)
-        crossings = polygon + share[:, None] * (after - polygon)
-        kept = np.stack([beyond <= 0, crosses], axis=1).ravel()
-        polygon = np.stack([polygon, crossings], axis=1).reshape(-1, 2)[kept]
-    return polygon
 
 
 def mask_from_image(source: str | Path | Image.Image | np.ndarray) -> np.ndarray:

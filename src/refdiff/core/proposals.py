@@ -1,17 +1,15 @@
-"""Proposals: a set of masks that an answer is chosen from, and files that hold them as COCO RLE."""
+"""Proposals: a set of masks that an answer is chosen from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ..errors import InputError
 from . import masks as of_masks
-from .files import read_json, shown
 from .lazy import Lazy
 
 if TYPE_CHECKING:
@@ -67,7 +65,6 @@ class Proposals:
         """int64 [N, 4] (left, top, right, bottom) in px, right and bottom exclusive."""
         return _read_only(of_masks.boxes(self.masks))
 
-
     @cached_property
     def tensor(self) -> torch.Tensor:
         """The masks as a tensor on the CPU that shares their memory; not to be written to. (torch warns of arrays that
@@ -98,49 +95,3 @@ def _check(masks: Any) -> None:
 def _read_only(array: np.ndarray) -> np.ndarray:
     array.flags.writeable = False
     return array
-
-
-def read_proposals(path: str | Path) -> Any:
-    """The content of a JSON file of proposals, parsed once however many images it covers.
-
-    Raises InputError when it cannot be read.
-    """
-    path = Path(path)
-    try:
-        changed = path.stat().st_mtime_ns
-    except (OSError, ValueError):
-        raise InputError(f"There is no proposal file {shown(path)}; check the path.") from None
-    return _parsed(path, changed)
-
-
-@lru_cache(maxsize=1)
-def _parsed(path: Path, changed: int) -> Any:
-    return read_json(path)
-
-
-def load_proposals(path: str | Path, size: tuple[int, int], image_name: str | None = None) -> Proposals | None:
-    """The masks of one image of `size` (H, W) from a JSON file made by any segmentor.
-
-    The file holds a list of COCO RLEs, or of objects with one under 'segmentation'; or an object from image file
-    names to such lists, of which the one for `image_name` is taken. None where that list is empty: the segmentor found
-    nothing, so that whatever is meant is missed. Raises InputError for anything else, for a mask of another size, and
-    for masks of several images in one list.
-    """
-    name, content = shown(path), read_proposals(path)
-    if isinstance(content, dict):
-        if image_name is None or image_name not in content:
-            raise InputError(f"{name} has no proposals for {shown(image_name or 'an image without a name')}.")
-        content = content[image_name]
-    if not isinstance(content, list):
-        raise InputError(f"{name} must hold a list of masks as COCO RLE, or an object from image names to such lists.")
-    if not content:
-        return None
-    if len({str(item.get("image_id")) for item in content if isinstance(item, dict)}) > 1:
-        raise InputError(f"{name} holds masks of several images in one list; give an object from image file names to "
-                         "lists.")
-    if len(content) * size[0] * size[1] > MAX_TOTAL:
-        raise InputError(f"{name} holds {len(content)} masks of {size[1]}x{size[0]}, too many to be held at once.")
-    masks = np.zeros((len(content), *size), bool)
-    for mask, item in zip(masks, content, strict=True):
-        mask[:] = of_masks.from_rle(item.get("segmentation", item) if isinstance(item, dict) else item, size)
-    return Proposals.of(masks, "file")

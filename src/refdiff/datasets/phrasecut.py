@@ -15,7 +15,7 @@ from .reference import Reference, image_path, is_id, make_reference
 
 
 def load_phrasecut(folder: str | Path, split: str, images: str | Path | None = None) -> Iterator[Reference]:
-    """Every phrase of a split; its truth is the union of all its instances.
+    """Every phrase of a split; its truth is the union of all its instances, drawn as PhraseCut's own code does.
 
     `images` is the images' folder (default: `images` in `folder`). Raises InputError when the file is missing or not
     a list of tasks; a value of a wrong type is the fault of that reference alone.
@@ -32,7 +32,7 @@ def load_phrasecut(folder: str | Path, split: str, images: str | Path | None = N
                                   where)
         polygons, broken = _flat(task.get("Polygons"), where)
         yield make_reference(where, str(id) if is_id(id) else id, image, task["phrase"], segmentation=polygons,
-                             fault=fault or broken)
+                             fault=fault or broken, image_id=image_id, drawing="pillow")
 
 
 def _flat(instances: Any, where: str) -> tuple[list[list[Any]] | None, str | None]:

@@ -38,10 +38,11 @@ def load_refcoco_m(path: str | Path, images: str | Path | None = None) -> Iterat
         where = f"Line {number}"
         image, fault = image_path(Path(images or path.parent), row.get("file_name", row.get("image")), where)
         for place, sample in enumerate(samples, 1):
-            yield from _sentences(f"{where}, sample {place}", sample, image, fault)
+            yield from _sentences(f"{where}, sample {place}", sample, image, row.get("image_id"), fault)
 
 
-def _sentences(where: str, sample: dict[str, Any], image: Path, fault: str | None) -> Iterator[Reference]:
+def _sentences(where: str, sample: dict[str, Any], image: Path, image_id: Any,
+               fault: str | None) -> Iterator[Reference]:
     id, sentences = sample.get("id"), sample.get("sentences")
     if not isinstance(sentences, list):
         yield make_reference(where, None, image, "", fault=f"{where} has no list of sentences.")
@@ -51,4 +52,4 @@ def _sentences(where: str, sample: dict[str, Any], image: Path, fault: str | Non
         mask = None  # a string would be polygons or a path elsewhere
     for number, sentence in enumerate(sentences, 1):
         yield make_reference(f"{where}, sentence {number}", f"{id}.{number}" if is_id(id) else None, image, sentence,
-                             segmentation=mask, fault=fault)
+                             segmentation=mask, fault=fault, image_id=image_id)

@@ -1,6 +1,7 @@
 """The RefCOCO family in the REFER toolkit's layout: `refs(<splitBy>).p` or `.json`, `instances.json`, images.
 
 gRefCOCO has the same with `grefs(<splitBy>).json`, and Ref-ZOM with `refs(final).p`: a ref's `ann_id` is a list there.
+RRSIS-D has the same too, each mask a list of one RLE, and its images beside the annotations' folder.
 """
 
 from __future__ import annotations
@@ -8,11 +9,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..core.files import read_json, shown
 from ..errors import InputError
+from .drawn import Drawing
 from .plain_pickle import load_plain_pickle
 from .reference import Reference, image_path, image_size, is_id, make_reference
 
@@ -22,18 +25,22 @@ _ZERO = "zero"  # Ref-ZOM's source of such an expression
 
 _Category = tuple[Any, Any] | None  # (image, category)
 
+Wording = Literal["sent", "raw"]
+"""Which form of a sentence is the expression: 'sent', cleaned by REFER, or 'raw', as it was typed."""
 
-def load_refer(folder: str | Path, split: str, split_by: str | None = None,
-               images: str | Path | None = None) -> Iterator[Reference]:
+
+def load_refer(folder: str | Path, split: str, split_by: str | None = None, images: str | Path | None = None,
+               wording: Wording = "sent", drawing: Drawing = "union") -> Iterator[Reference]:
     """Every expression of a split, grouped by image.
 
     `split_by` names the refs file where there are several; `images` the images' folder (default: `images` in
-    `folder`). Where `ann_id` is a list, `segmentation` is a tuple: the truth is the union of those annotations, empty
-    where the ref says that nothing is meant. Raises InputError when files are missing or in another layout, or the
-    split is empty; a value of a wrong type is the fault of that reference alone.
+    `folder`, else, as in RRSIS-D, `../images/<folder's name>/JPEGImages`). Where `ann_id` is a list, `segmentation` is
+    a tuple: the truth is the union of those annotations, empty where the ref says that nothing is meant. Raises
+    InputError when files are missing or in another layout, the split is empty, or instances.json gives one id to
+    different things; a value of a wrong type is the fault of that reference alone.
     """
     folder = Path(folder)
-    path = _refs_file(folder, split_by)
+    path = refs_file(folder, split_by)
     refs = load_plain_pickle(path) if path.suffix == ".p" else read_json(path)
     if not isinstance(refs, list) or not all(isinstance(ref, dict) and isinstance(ref.get("split"), str)
                                              for ref in refs):
@@ -45,12 +52,21 @@ def load_refer(folder: str | Path, split: str, split_by: str | None = None,
     if not chosen:
         splits = sorted({ref["split"] for ref in refs})
         raise InputError(f"{shown(folder)} has no split {split!r}; it has {shown(', '.join(splits) or 'none')}.")
+    where_images = Path(images) if images else _images_of(folder)
     for number, ref in enumerate(chosen, 1):
         where = f"Ref {ref['ref_id']}" if is_id(ref.get("ref_id")) else f"Ref {number} of split {split}"
-        yield from _expressions(where, ref, listed, annotations, alike, Path(images or folder / "images"))
+        for reference in _expressions(where, ref, listed, annotations, alike, where_images, wording):
+            yield replace(reference, drawing=drawing)
 
 
-def _refs_file(folder: Path, split_by: str | None) -> Path:
+def _images_of(folder: Path) -> Path:
+    own, beside = folder / "images", folder.resolve().parent / "images" / folder.resolve().name / "JPEGImages"
+    return beside if beside.is_dir() and not own.is_dir() else own
+
+
+def refs_file(folder: Path, split_by: str | None) -> Path:
+    """The file of a folder in the REFER layout that holds the expressions. Raises InputError where there is none or,
+    without `split_by`, more than one."""
     named = {path: match[1] for path in sorted(folder.glob("*refs(*).*"))
              if (match := _FILE.fullmatch(path.name))}
     files = [path for path, name in named.items() if not split_by or name == split_by]  # .json before .p
@@ -76,7 +92,12 @@ def _instances(path: Path) -> tuple[dict[Any, dict[str, Any]], dict[Any, dict[st
         part = content.get(name) if isinstance(content, dict) else None
         if not isinstance(part, list) or not all(isinstance(each, dict) for each in part):
             raise InputError(f"{shown(path)} is not in the REFER layout: it must hold lists of images and annotations.")
-        found.append({each["id"]: each for each in part if is_id(each.get("id"))})
+        by_id: dict[Any, dict[str, Any]] = {}
+        for each in part:
+            if is_id(each.get("id")) and by_id.setdefault(each["id"], each) != each:
+                raise InputError(f"{shown(path)} gives the id {shown(each['id'])} to two {name}; every id must be "
+                                 "unique.")
+        found.append(by_id)
     return found[0], found[1]
 
 
@@ -86,8 +107,8 @@ def _order(value: Any) -> tuple[bool, int | str]:
 
 
 def _expressions(where: str, ref: dict[str, Any], images: dict[Any, dict[str, Any]],
-                 annotations: dict[Any, dict[str, Any]], alike: Counter[_Category],
-                 folder: Path) -> Iterator[Reference]:
+                 annotations: dict[Any, dict[str, Any]], alike: Counter[_Category], folder: Path,
+                 wording: Wording) -> Iterator[Reference]:
     entry = images.get(ref.get("image_id")) if is_id(ref.get("image_id")) else None
     if entry is None:
         name = shown(ref.get("image_id")).replace("/", " ").replace("\0", " ")
@@ -106,9 +127,10 @@ def _expressions(where: str, ref: dict[str, Any], images: dict[Any, dict[str, An
         return
     for number, sentence in enumerate(sentences, 1):
         place = f"{where}, sentence {number}"
-        missing = None if "sent" in sentence else f"{place} has no 'sent'."
-        yield make_reference(place, sentence.get("sent_id"), image, sentence.get("sent", sentence.get("raw")),
-                             ref.get("kind"), segmentation, size, missing or fault, empty, look_alikes)
+        missing = None if wording in sentence else f"{place} has no {wording!r}."
+        text = sentence.get(wording, sentence.get("raw", sentence.get("sent")))
+        yield make_reference(place, sentence.get("sent_id"), image, text, ref.get("kind"), segmentation, size,
+                             missing or fault, empty, ref.get("image_id"), look_alikes=look_alikes)
 
 
 def _truth(ref: dict[str, Any], annotations: dict[Any, dict[str, Any]],

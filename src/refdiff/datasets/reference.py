@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import groupby
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from ..core.decoding import MAX_PIXELS
-from ..core.files import shown
-from ..core.masks import from_polygons, from_rle, mask_from_image
+from ..core.files import read_bytes, shown
 from ..errors import InputError
+from .drawn import Drawing, Shapes, draw
 
 _LONGEST_TEXT = 10_000  # characters of an expression
 _LARGEST_ID = 1 << 53  # integers that every JSON reader keeps, and whose hashes differ
@@ -26,10 +26,12 @@ _LARGEST_ID = 1 << 53  # integers that every JSON reader keeps, and whose hashes
 class Reference:
     """One expression of a dataset: its image, the words, its kind where the dataset names one, and its truth.
 
-    `segmentation` is a COCO RLE, a list of polygons [x, y, x, y, ...] in px, the path of a mask image, or a tuple of
-    those, whose union is meant. `size` (H, W) in px is what the dataset states of the image. `fault` says, in a
-    sentence, why the reference cannot be evaluated. `empty_allowed` where the dataset says that nothing is meant.
-    `look_alikes`: how many other objects of the same category are annotated in the image, where the dataset says.
+    `segmentation` is a COCO RLE or a list of them, a list of polygons [x, y, x, y, ...] in px, the path of a mask
+    image, or a tuple of those, whose union is meant; or ReasonSeg's `Shapes`. `size` (H, W) in px is what the dataset
+    states of the image. `fault` says, in a sentence, why the reference cannot be evaluated. `empty_allowed` where the
+    dataset says that nothing is meant. `image_id` is the dataset's id of the image, where it has one. `drawing` is how
+    the parts of a mask are joined. `look_alikes`: how many other objects of the same category are annotated in the
+    image, where the dataset says.
     """
 
     id: int | str
@@ -40,6 +42,8 @@ class Reference:
     size: tuple[int, int] | None = None
     fault: str | None = None
     empty_allowed: bool = False
+    image_id: int | str | None = None
+    drawing: Drawing = "union"
     look_alikes: int | None = None
 
     def truth(self, size: tuple[int, int]) -> np.ndarray:
@@ -58,26 +62,23 @@ class Reference:
             raise InputError(f"Expression {self.id}: the dataset states an image of {stated[1]}x{stated[0]}, but it is "
                              f"{size[1]}x{size[0]}.")
         mask = np.zeros(stated, bool)
-        for part in self.segmentation if isinstance(self.segmentation, tuple) else (self.segmentation,):
-            mask |= self._drawn(part, stated)
+        if isinstance(self.segmentation, Shapes):
+            mask, _ = self.segmentation.painted(stated)
+        else:
+            for part in self.segmentation if isinstance(self.segmentation, tuple) else (self.segmentation,):
+                drawn = draw(part, stated, self.drawing)
+                if drawn is None:
+                    raise InputError(f"Expression {self.id} has no mask.")
+                mask |= drawn
         if stated != size:
             mask = np.array(Image.fromarray(mask).resize(size[::-1], Image.Resampling.NEAREST))
         if not mask.any() and not self.empty_allowed:
             raise InputError(f"Expression {self.id} has an empty mask.")
         return mask
 
-    def _drawn(self, segmentation: Any, size: tuple[int, int]) -> np.ndarray:
-        if segmentation is None or segmentation == []:
-            raise InputError(f"Expression {self.id} has no mask.")
-        if isinstance(segmentation, dict):
-            return from_rle(segmentation, size)
-        if not isinstance(segmentation, Path):
-            return from_polygons(segmentation, size)
-        mask = mask_from_image(segmentation)
-        if mask.shape != size:
-            raise InputError(f"Expression {self.id} has a mask of {mask.shape[1]}x{mask.shape[0]} for an image of "
-                             f"{size[1]}x{size[0]}.")
-        return mask
+    def ignored(self, size: tuple[int, int]) -> np.ndarray | None:
+        """The pixels bool [H, W] of an image of `size` (H, W) that count neither way, where the dataset marks some."""
+        return self.segmentation.painted(size)[1] if isinstance(self.segmentation, Shapes) else None
 
     @property
     def mask(self) -> np.ndarray:
@@ -92,6 +93,7 @@ class Dataset:
     """A split of a dataset, its references grouped by image; `where` is what `open_dataset` was given.
 
     `one_target`: whether every expression means exactly one thing; else some may mean several, or nothing.
+    `annotations`: the name, without its suffix, of the file that the expressions are from, such as 'refs(umd)'.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Dataset:
     references: tuple[Reference, ...]
     where: dict[str, Any] = field(default_factory=dict)
     one_target: bool = True
+    annotations: str = ""
 
     def images(self) -> Iterator[list[Reference]]:
         """The references of one image at a time."""
@@ -106,20 +109,42 @@ class Dataset:
             yield list(group)
 
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that change when any expression, mask, or image's name does."""
+        """The SHA-256, in hexadecimal, of all that figures depend on: of every expression its id, words, kind and
+        fault, its truth (mask files by their content) and how it is drawn; of every image its name, id, stated size
+        and number of bytes. Not of the images' pixels, and not of where the files lie."""
         digest = hashlib.sha256()
-        for each in self.references:
-            digest.update(json.dumps([each.id, each.image.name, each.expression, each.kind, each.segmentation],
-                                     default=str).encode())
-        return digest.hexdigest()[:16]
+        for references in self.images():
+            digest.update(json.dumps([references[0].image.name, _bytes(references[0].image)]).encode())
+            for each in references:
+                about = {field.name: getattr(each, field.name) for field in fields(each) if field.name != "image"}
+                digest.update(json.dumps(about, default=_content).encode())
+        return digest.hexdigest()
+
+
+def _bytes(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except (OSError, ValueError):
+        return None
+
+
+def _content(value: Any) -> str:
+    """What stands for a part of a truth that JSON has no form for: for a file its SHA-256, or that there is none."""
+    if not isinstance(value, Path):
+        return repr(value)
+    try:
+        return hashlib.sha256(read_bytes(value)).hexdigest()
+    except InputError:
+        return "cannot be read"
 
 
 def make_reference(where: str, id: Any, image: Path, expression: Any, kind: Any = None, segmentation: Any = None,
-                   size: tuple[int, int] | None = None, fault: str | None = None,
-                   empty_allowed: bool = False, look_alikes: int | None = None) -> Reference:
+                   size: tuple[int, int] | None = None, fault: str | None = None, empty_allowed: bool = False,
+                   image_id: Any = None, drawing: Drawing = "union", look_alikes: int | None = None) -> Reference:
     """A reference of values as a file holds them, of any type: what is wrong with one becomes its fault.
 
-    `where` is what messages call its place in the file, and its id where it has no usable one.
+    `where` is what messages call its place in the file, and its id where it has no usable one. An `image_id` that is
+    not one is left out.
     """
     faults = [fault] if fault else []
     if not is_id(id):
@@ -132,7 +157,7 @@ def make_reference(where: str, id: Any, image: Path, expression: Any, kind: Any 
         faults.append(f"{where} has a kind that is not a string.")
         kind = None
     return Reference(id, image, expression, kind, segmentation, size, faults[0] if faults else None, empty_allowed,
-                     look_alikes)
+                     image_id if is_id(image_id) else None, drawing, look_alikes)
 
 
 def is_id(value: Any) -> bool:
@@ -174,7 +199,8 @@ def _is_text(value: str) -> bool:
     return True
 
 
-def grouped(name: str, split: str, references: list[Reference], where: dict[str, Any], one_target: bool) -> Dataset:
+def grouped(name: str, split: str, references: list[Reference], where: dict[str, Any], one_target: bool,
+            annotations: str) -> Dataset:
     """A dataset whose references of one image stand together, in the order of the file otherwise; only the first of
     them where `where` has a "limit".
 
@@ -188,4 +214,4 @@ def grouped(name: str, split: str, references: list[Reference], where: dict[str,
             raise InputError(f"Two expressions of {name} have the id {reference.id}; every id must be unique.")
         ids.add(str(reference.id))
     ordered = tuple(sorted(references, key=lambda each: first[each.image]))
-    return Dataset(name, split, ordered[: where.get("limit")], where, one_target)
+    return Dataset(name, split, ordered[: where.get("limit")], where, one_target, annotations)

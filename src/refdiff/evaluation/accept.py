@@ -30,12 +30,13 @@ def sample(dataset: Dataset, methods: Sequence[Method]) -> Dataset:
     those at the places (i + 1/2) N / 200 are taken. Every expression is as likely as any other, and they are spread
     over as many images as there are. Raises InputError where the paper has no figures of the split and all the methods.
     """
-    column = paper.column(dataset.name, dataset.split, dataset.where.get("split_by"))
+    column = paper.column(dataset.name, dataset.annotations, dataset.split)
     for method in methods:
         if not paper.figures(method.name, column):
-            raise InputError(f"The paper has no figures of {method.name} on {' '.join(map(shown, column))}; --accept "
-                             "is for the methods and splits of its tables, such as ref-diff on RefCOCO val (--name "
-                             "says which dataset a folder is).")
+            name = " ".join(map(shown, column or (dataset.name, dataset.split)))
+            raise InputError(f"The paper has no figures of {method.name} on {name}; --accept is for the methods and "
+                             "splits of its tables, such as ref-diff on RefCOCO val (--name says which dataset a "
+                             "folder is).")
     ordered = sorted(dataset.references, key=_place)
     count = min(EXPRESSIONS, len(ordered))
     chosen = {ordered[(2 * i + 1) * len(ordered) // (2 * count)].id for i in range(count)}
@@ -55,8 +56,7 @@ def add_acceptance(folder: Path) -> dict[str, Any]:
     expression was left out for a fault. Raises InputError when the report or the rows cannot be read.
     """
     header, report = read_header(folder), read_json(folder / REPORT)
-    column = paper.column(header["dataset"]["name"], header["dataset"]["split"],
-                          header["where"]["dataset"].get("split_by"))
+    column = paper.column(header["dataset"]["name"], header["dataset"]["annotations"], header["dataset"]["split"])
     answers: dict[str, dict[int, list[Overlap]]] = {name: {} for name in header["methods"]}
     for row in read_rows(folder):
         if "fault" not in row:

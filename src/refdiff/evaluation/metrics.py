@@ -23,8 +23,10 @@ class Overlap:
     area: int
 
     @classmethod
-    def of(cls, prediction: np.ndarray, truth: np.ndarray) -> Overlap:
-        """Of two masks bool [H, W]."""
+    def of(cls, prediction: np.ndarray, truth: np.ndarray, ignored: np.ndarray | None = None) -> Overlap:
+        """Of two masks bool [H, W]; pixels that are `ignored`, which the truth has none of, count neither way."""
+        if ignored is not None:
+            prediction = prediction & ~ignored
         return cls(int((prediction & truth).sum()), int((prediction | truth).sum()), int(truth.sum()))
 
     @classmethod

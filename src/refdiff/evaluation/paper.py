@@ -12,18 +12,25 @@ SOURCE = "Ni et al., Ref-Diff (2023), Tables 1 to 5"
 REFCOCO_FAMILY = tuple((name, split) for name, splits in (
     ("RefCOCO", ("val", "testA", "testB")), ("RefCOCO+", ("val", "testA", "testB")),
     ("RefCOCOg", ("val(U)", "test(U)", "val(G)"))) for split in splits)
+_DATASETS = {  # (a dataset's name lower-cased, its annotations) -> its name and the end of a split's name here
+    ("refcoco", "refs(unc)"): ("RefCOCO", ""), ("refcoco+", "refs(unc)"): ("RefCOCO+", ""),
+    ("refcocog", "refs(umd)"): ("RefCOCOg", "(U)"), ("refcocog", "refs(google)"): ("RefCOCOg", "(G)"),
+    **{(name, "refer_test"): ("PhraseCut", "") for name in ("phrasecut", "vgphrasecut_v0")}}
 ABLATION = (("RefCOCO", "val"), ("RefCOCO+", "val"), ("RefCOCOg", "val(U)"))
 PHRASECUT = (("PhraseCut", "test"),)
-
-# How datasets' folders are called, without case and punctuation -> the paper's name
-_NAMES = {"refcoco": "RefCOCO", "refcoco+": "RefCOCO+", "refcocog": "RefCOCOg", "phrasecut": "PhraseCut",
-          "vgphrasecut_v0": "PhraseCut"}
 
 TSEG = "tseg"  # weakly supervised, no public code: reported, never measured
 
 
 def _row(columns: tuple[tuple[str, str], ...], figures: str) -> dict[tuple[str, ...], float]:
     return {column: float(figure) for column, figure in zip(columns, figures.split(), strict=True) if figure != "-"}
+
+
+def column(name: str, annotations: str, split: str) -> tuple[str, str] | None:
+    """(dataset, split) as the paper names them, of a split whose expressions are from the file `annotations`; None for
+    any other data. RefCOCOg has two partitions: the file says which, and what the dataset is called does not."""
+    found = _DATASETS.get((name.lower(), annotations))
+    return found and (found[0], split + found[1])
 
 
 # title, metric, columns, method -> figures
@@ -64,13 +71,7 @@ TABLES: dict[int, tuple[str, str | None, tuple[tuple[str, str], ...], dict[str, 
 }
 
 
-def column(name: str, split: str, split_by: str | None) -> tuple[str, str]:
-    """(dataset, split) as the paper names them, of a dataset called `name`; a name it does not know stays."""
-    name = _NAMES.get(name.lower(), name)
-    return name, f"{split}({'G' if split_by == 'google' else 'U'})" if name == "RefCOCOg" else split
-
-
-def figures(method: str, column: tuple[str, str]) -> dict[str, float]:
+def figures(method: str, column: tuple[str, str] | None) -> dict[str, float]:
     """The paper's figures, in percent, of a method on a dataset and split: by 'oIoU' and 'mIoU', where it has them."""
     found = {}
     for _, metric, _, rows in TABLES.values():

@@ -23,7 +23,8 @@ _NONE = type(None)
 _HEADER_SHAPE = {
     "refdiff": str, "versions": dict, "bundle": {"name": str, "fingerprint": str}, "methods": [str], "labels": dict,
     "plugins": dict, "settings": dict, "shard": (str, _NONE), "fast": [str], "device": str, "dtype": str,
-    "dataset": {"name": str, "split": str, "limit": (int, _NONE), "expressions": int, "fingerprint": str},
+    "dataset": {"name": str, "split": str, "annotations": str, "limit": (int, _NONE), "expressions": int,
+                "fingerprint": str},
     "where": {"dataset": dict}}
 _ROW_SHAPE = {"image_index": int, "id": (int, str), "image": str, "expression": str}
 _FAULT_SHAPE = _ROW_SHAPE | {"fault": str}

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .. import __version__
+from ..baselines import yu2023
 from ..baselines.registry import Method
 from ..core.files import make_folder, read_bytes
-from ..core.proposals import read_proposals
+from ..core.proposal_files import check_proposals
 from ..datasets import Dataset, Reference
 from ..errors import InputError
 from ..pipeline import RefDiff
+from . import paper
 from .report import write_report
 from .run_folder import Row, appended_rows, check_header, keep_whole_images, locked
 from .shards import Shard
@@ -46,16 +48,17 @@ def evaluate(model: RefDiff, dataset: Dataset, methods: Sequence[Method], out: s
              show: Callable[[Progress], None] | None = None, shard: Shard | None = None) -> dict[str, Any]:
     """Run what is still to do and write the report, which is returned.
 
-    `out` is a folder; an existing run there goes on. `proposals` is a file of COCO RLE masks by image name, which the
-    methods choose among instead of the segmentor's. `workers` over 0 shares the images among that many Ray actors.
-    With `shard` that part of the images alone is measured, for `shards.merge`. Raises InputError when the folder holds
-    a run with other data or settings, another call is writing to it, the proposals cannot be read, or a shard has no
-    image; BundleError when the model lacks a part that a method needs; RefDiffError when a plug-in fails.
+    `out` is a folder; an existing run there goes on. `proposals` is a file of masks by image, as `load_proposals` reads
+    it, which the methods choose among instead of the segmentor's. `workers` over 0 shares the images among that many
+    Ray actors. With `shard` that part of the images alone is measured, for `shards.merge`. Raises InputError when the
+    folder holds a run with other data or settings, another call is writing to it, the proposals cannot be read or told
+    apart, or a shard has no image; BundleError when the model lacks a part that a method needs; RefDiffError when a
+    plug-in fails.
     """
     needed = _needed(model, methods, given=proposals is not None)
     model.bundle.require(*needed)
     if proposals is not None:
-        read_proposals(proposals)
+        check_proposals(proposals, [(each.image, each.image_id) for each, *_ in dataset.images()])
     folder = Path(out)
     make_folder(folder)
     with locked(folder):
@@ -86,6 +89,16 @@ def evaluate(model: RefDiff, dataset: Dataset, methods: Sequence[Method], out: s
         return write_report(folder)
 
 
+def suited(dataset: Dataset) -> dict[str, Any]:
+    """The settings that the data ask for: one answer where every expression means exactly one thing, and v of
+    Global-Local as Yu et al. have it there."""
+    changes: dict[str, Any] = {"targets": "one"} if dataset.one_target else {}
+    column = paper.column(dataset.name, dataset.annotations, dataset.split)
+    if column and column[0] in yu2023.SHARE_ON:
+        changes["global_share"] = yu2023.SHARE_ON[column[0]]
+    return changes
+
+
 def header(model: RefDiff, dataset: Dataset, methods: Sequence[Method], proposals: str | Path | None,
            shard: Shard | None = None) -> dict[str, Any]:
     """All that the figures of a run depend on; and what may change: `labels` of the methods, `where` the data lie."""
@@ -93,9 +106,10 @@ def header(model: RefDiff, dataset: Dataset, methods: Sequence[Method], proposal
         "refdiff": __version__,
         "versions": {name: importlib.metadata.version(name) for name in _LIBRARIES},
         "bundle": {"name": model.bundle.name, "fingerprint": model.bundle.fingerprint()},
-        "dataset": {"name": dataset.name, "split": dataset.split, "limit": dataset.where.get("limit"),
-                    "expressions": len(dataset.references), "fingerprint": dataset.fingerprint(),
-                    "one_target": dataset.one_target},
+        "dataset": {"name": dataset.name, "split": dataset.split, "annotations": dataset.annotations,
+                    "limit": dataset.where.get("limit"), "text": dataset.where.get("text", "sent"),
+                    "truth_as": dataset.where.get("truth_as", "union"), "expressions": len(dataset.references),
+                    "fingerprint": dataset.fingerprint(), "one_target": dataset.one_target},
         "shard": None if shard is None else str(shard),
         "proposals": None if proposals is None else {"sha256": hashlib.sha256(read_bytes(proposals)).hexdigest()},
         "methods": [method.name for method in methods],

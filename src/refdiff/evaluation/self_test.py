@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..core.files import read_json
 from ..core.images import load_image
-from ..core.masks import from_polygons
+from ..core.polygons import from_polygons
 from ..weights.manifest import EMBEDDED, Bundle
 from .metrics import RIGHT, Overlap
 

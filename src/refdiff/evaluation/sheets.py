@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,15 @@ from ..core.figures import Figure, Panel, at_print_size
 from ..core.files import shown
 from ..core.images import load_image
 from ..core.masks import from_rle
-from ..datasets import Dataset, Reference, open_dataset
+from ..datasets import Reference, open_dataset
 from ..errors import InputError
 from .maps import Maps
 from .run_folder import Row, fits, read_header, read_rows
 
 PICKS = ("worst", "best", "random", "differ")
 TRUTH_COLOUR = (30, 150, 70)
-_WHERE_SHAPE = {"path": str, "split": str, **dict.fromkeys(("split_by", "images", "name"), (str, type(None))),
-                "limit": (int, type(None))}
+_WHERE_SHAPE = {**dict.fromkeys(("path", "split", "text", "truth_as"), str),
+                **dict.fromkeys(("split_by", "images", "name"), (str, type(None))), "limit": (int, type(None))}
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def _references(run: Path, header: dict[str, Any]) -> dict[str, Reference]:
     if dataset.fingerprint() != header["dataset"]["fingerprint"]:
         ids = {str(row["id"]) for row in read_rows(run)}
         part = tuple(each for each in dataset.references if str(each.id) in ids)  # as `--accept` takes one
-        if Dataset(dataset.name, dataset.split, part).fingerprint() != header["dataset"]["fingerprint"]:
+        if replace(dataset, references=part).fingerprint() != header["dataset"]["fingerprint"]:
             raise InputError(f"The dataset {shown(header['dataset']['name'])} has changed since the run {shown(run)}.")
     return {str(each.id): each for each in dataset.references}
 

@@ -94,8 +94,8 @@ class Run:
         if not _is_report(report):
             raise InputError(f"{shown(folder / REPORT)} is not a report of refdiff evaluate; start it on the run "
                              "again.")
-        name, split = paper.column(header["dataset"]["name"], header["dataset"]["split"],
-                                   header["where"]["dataset"].get("split_by"))
+        name, split = header["dataset"]["name"], header["dataset"]["split"]
+        name, split = paper.column(name, header["dataset"]["annotations"], split) or (name, split)
         return cls(name, split, report, folder)
 
     @property
@@ -129,6 +129,13 @@ class Run:
                         for report in (self.report, other.report))
         seeds = [about["settings"]["seed"] for about in (mine, theirs)]
         return seeds[0] != seeds[1] and mine == theirs | {"settings": theirs["settings"] | {"seed": seeds[0]}}
+
+    @property
+    def reading(self) -> str:
+        """How its data were read, where that is not the usual way, for a note."""
+        about = self.report["dataset"]
+        return (f", text {about['text']}" if about.get("text", "sent") != "sent" else "") + (
+            f", truth as {about['truth_as']}" if about.get("truth_as", "union") != "union" else "")
 
     def fingerprint(self) -> str:
         """8 hexadecimal digits of the settings, bundle, versions, device, precision, optimisations and plug-ins."""
@@ -264,4 +271,4 @@ def _note(run: Run, counts: str) -> str:
         parts.append(f" of shard {shown(run.report['shard'])}")
     if faults := len(run.report["faults"]):
         parts.append(f" ({faults} faults left out)")
-    return "".join([*parts, f", bundle {run.report['bundle']['name']}, settings {run.fingerprint()}"])
+    return "".join([*parts, f"{run.reading}, bundle {run.report['bundle']['name']}, settings {run.fingerprint()}"])

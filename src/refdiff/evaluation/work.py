@@ -12,7 +12,7 @@ import numpy as np
 from ..baselines.registry import Choice, Method
 from ..core.images import load_image
 from ..core.masks import ious, to_rle
-from ..core.proposals import load_proposals
+from ..core.proposal_files import load_proposals
 from ..datasets import Reference
 from ..errors import InputError
 from ..scene import EncodedImage
@@ -51,12 +51,13 @@ def evaluate_image(model: RefDiff, references: Sequence[Reference], index: int, 
     if not usable or isinstance(image, InputError):
         return rows
     try:
-        given = load_proposals(proposals, _size(image), references[0].image.name) if proposals is not None else None
+        given = None if proposals is None else load_proposals(proposals, _size(image), references[0].image,
+                                                              references[0].image_id)
         scene = model.encode(image, proposals=given)
     except InputError as error:
         return rows + [_fault(index, reference, error) for reference, _ in usable]
     none_proposed = proposals is not None and given is None
-    best = _BestProposals(scene, [truth for _, truth in usable])
+    best = _BestProposals(scene, [(truth, reference.ignored(_size(truth))) for reference, truth in usable])
     texts = [reference.expression for reference, _ in usable]
     for method in methods:
         scene.watch = watch = Stopwatch(model.wait)
@@ -76,7 +77,7 @@ def evaluate_image(model: RefDiff, references: Sequence[Reference], index: int, 
 class _BestProposals:
     """How good the best of the proposals is for each expression of an image, and where a method ranks it."""
 
-    def __init__(self, scene: EncodedImage, truths: Sequence[np.ndarray]):
+    def __init__(self, scene: EncodedImage, truths: Sequence[tuple[np.ndarray, np.ndarray | None]]):
         self._scene, self._truths = scene, truths
         self._shared: dict[int, tuple[float, int]] = {}
 
@@ -84,23 +85,23 @@ class _BestProposals:
         """'upper_bound', the IoU of the proposal that overlaps the truth most, and 'rank', its place in the method's
         order from 1: None where it was ruled out, or where no proposal overlaps the truth. Both None where nothing is
         meant, or the method ranks no proposals."""
-        if not self._truths[place].any() or (choice is not None and not choice.order):
+        if not self._truths[place][0].any() or (choice is not None and not choice.order):
             return {"upper_bound": None, "rank": None}
         if choice is None:  # nothing was proposed
             return {"upper_bound": 0.0, "rank": None}
         if choice.among is not None:
-            bound, best = _best(choice.among, self._truths[place])
+            bound, best = _best(choice.among, *self._truths[place])
         else:
             if place not in self._shared:
-                self._shared[place] = _best(self._scene.proposals().masks, self._truths[place])
+                self._shared[place] = _best(self._scene.proposals().masks, *self._truths[place])
             bound, best = self._shared[place]
         ranked = bound > 0 and best in choice.order
         return {"upper_bound": bound, "rank": choice.order.index(best) + 1 if ranked else None}
 
 
-def _best(masks: np.ndarray, truth: np.ndarray) -> tuple[float, int]:
+def _best(masks: np.ndarray, truth: np.ndarray, ignored: np.ndarray | None) -> tuple[float, int]:
     """The greatest IoU of the masks with the truth, and the first that has it."""
-    overlaps = ious(masks, truth)
+    overlaps = ious(masks if ignored is None else masks & ~ignored, truth)
     best = int(overlaps.argmax())
     return float(overlaps[best]), best
 
@@ -139,7 +140,7 @@ def _fault(index: int, reference: Reference, error: InputError) -> Row:
 
 def _answer(index: int, reference: Reference, method: Method, choice: Choice | None, truth: np.ndarray) -> Row:
     mask = np.zeros_like(truth) if choice is None or not choice.found else choice.mask
-    overlap = Overlap.of(mask, truth)
+    overlap = Overlap.of(mask, truth, reference.ignored(_size(truth)))
     return {
         "image_index": index, "id": reference.id, "image": reference.image.name, "expression": reference.expression,
         "kind": reference.kind, "object_size": object_size(overlap.area), "look_alikes": reference.look_alikes,
