@@ -161,6 +161,8 @@ def test_output_that_cannot_be_written_is_a_sentence(image_file, unbuffered):
             done = run(words, stdout=full, stderr=subprocess.PIPE, env=os.environ | {"PYTHONUNBUFFERED": unbuffered})
         assert done.returncode == 1
         assert done.stderr == "refdiff: Standard output cannot be written: No space left on device.\n"
+    with Path("/dev/full").open("w") as full:
+        assert run(["segment", "nowhere.png", "cat"], stdout=full, stderr=full).returncode == 2
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="descriptors are closed by a POSIX shell")

@@ -11,10 +11,14 @@ from ..errors import RefDiffError
 
 
 def tell(sentence: str) -> None:
-    """A sentence on standard error, or nowhere where that is closed."""
+    """A sentence on standard error, or nowhere where that is closed or cannot be written."""
     if sys.stderr is not None:
-        with contextlib.suppress(OSError, ValueError):
+        try:
             print(f"refdiff: {sentence}", file=sys.stderr, flush=True)
+        except ValueError:
+            pass
+        except OSError:
+            _drop_the_rest(2)
 
 
 def prepare() -> None:
@@ -51,10 +55,15 @@ def _written() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is left, which Python would try again at its end
+        _drop_the_rest(1)
         if isinstance(error, BrokenPipeError):
             raise
         raise RefDiffError(f"Standard output cannot be written: {error.strerror or error}.") from None
+
+
+def _drop_the_rest(stream: int) -> None:
+    """Let a stream that cannot be written lead nowhere: Python would try again at its end, and fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
 
 
 def table(rows: Sequence[Sequence[str]], most: int = 44) -> str:
