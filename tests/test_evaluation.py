@@ -18,7 +18,7 @@ from pycocotools import mask as coco
 
 from conftest import ROOT
 from refdiff import InputError, RefDiff
-from refdiff.baselines.registry import METHODS, Choice, Method, get_methods
+from refdiff.baselines.registry import OWN, Choice, Method, get_methods
 from refdiff.cli.main import main
 from refdiff.core.files import read_json
 from refdiff.core.masks import to_rle
@@ -518,7 +518,7 @@ def test_tables_hold_the_papers_figures_beside_the_measured(whole):
 def test_every_method_answers_every_expression(model):
     reference = open_dataset(ROOT / "benchmarks" / "scenes", "val").references[0]
     scene = model.encode(reference.image, proposals=Proposals.of(reference.mask[None], "given"))
-    for method in METHODS.values():
+    for method in get_methods(OWN):
         choices = method(scene, ["a cat", reference.expression])
         assert len(choices) == 2 and all(choice.mask.shape == scene.size for choice in choices)
 
@@ -535,7 +535,7 @@ def test_the_commands_of_a_comparison(small, whole, image_file, tmp_path, capsys
     assert main(["compare", str(image_file), "--device", "cpu", "the ball", "--dpi", "300", "--out", str(sheet),
                  "--method", f"all,{tmp_path / 'mine.py'}:mine"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()[1:-1]]
-    assert [line[0] for line in lines] == [*METHODS, "mine"] and lines[-1] == ["mine", "-", "-"]
+    assert [line[0] for line in lines] == [*OWN, "mine"] and lines[-1] == ["mine", "-", "-"]
     with Image.open(sheet) as opened:
         assert opened.info["dpi"] == pytest.approx((300, 300), abs=0.1)
         assert opened.width == round((4 * 120 + 3 * 8 + 2 * 6) * 300 / 72)  # panels, gaps and margins in points

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from .weights.manifest import Bundle, find_bundle
 Model = TypeVar("Model")
 _MOST_TEXTS, _TEXTS_AT_ONCE = 4096, 128
 _DIFFUSION_PARTS = ("unet", "vae", "text_encoder")
+_IN_OWN_DTYPE = (*_DIFFUSION_PARTS, "clip", "baseline_clip")
 
 
 class RefDiff:
@@ -142,6 +143,12 @@ class RefDiff:
         model: ClipSimilarity = self.residency.get(part, load)
         return model
 
+    def brought(self, part: str, load: Callable[[Path, torch.device], Model]) -> Model:
+        """The model of a part that a method brings along, which `load(folder, device)` makes when it is first asked
+        for. Raises BundleError where the part is not available."""
+        model: Model = self.residency.get(part, lambda: self._ready(load(self.bundle.part(part), self.device)))
+        return model
+
     def _open_diffusion(self) -> CrossAttentionDiffusion:
         folder = self.bundle.part("diffusion")
 
@@ -161,7 +168,7 @@ class RefDiff:
 
     def _weight_gb(self, name: str) -> float:
         folder = self.bundle.part("diffusion") / name if name in _DIFFUSION_PARTS else self.bundle.part(name)
-        return weight_gb(folder, torch.float32 if name == "sam" else self.dtype)
+        return weight_gb(folder, self.dtype if name in _IN_OWN_DTYPE else torch.float32)
 
     def bounded(self, settings: Settings, parts: tuple[str, ...]) -> Settings:
         """The settings with batches that keep within `memory` beside these parts of the bundle."""

@@ -142,6 +142,12 @@ class EncodedImage:
                 return self._masks_at(peak_points(correlation.numpy(), own), own, batching)
             return self._proposals.get(own, lambda: self._masks_at(point_grid(own.points_per_side), own, batching))
 
+    def embedding(self, settings: Settings | None = None) -> torch.Tensor:
+        """What the segmentor needs of the image to be prompted (`SamSegmentor.prompt_at`), float32 [1, C, h, w]."""
+        with self.model.residency.turn():
+            own = self._bounded(settings, ("sam",)).segmentor
+            return self._embedding.get(own, lambda: self._encoded(own))
+
     def _masks_at(self, points: np.ndarray, settings: SegmentorSettings, batching: BatchingSettings) -> Proposals:
         embedding = self._embedding.get(settings, lambda: self._encoded(settings))
         with self.watch("SAM decoder"):

@@ -78,7 +78,7 @@ def _from_text(path: str, text: bytes, function: str) -> FileMethod:
     if not callable(call):
         raise InputError(f"{shown(path)} has no function {shown(function)!r}.")
     origin = {"file": Path(path).name, "sha256": hashlib.sha256(text).hexdigest()}
-    return FileMethod(function, *_described(function, path, call), origin, path, text)
+    return FileMethod(function, *_described(function, path, call), origin, path=path, text=text)
 
 
 def _module(path: str, text: bytes) -> ModuleType:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from ..errors import InputError
 from ..language import parse
 from ..scene import NEEDED, EncodedImage
 from ..settings import Variant
+from ..weights.manifest import is_fetched
 from . import yu2023
 
 
@@ -49,14 +51,21 @@ Call = Callable[[EncodedImage, Sequence[str]], list[Choice]]
 
 @dataclass(frozen=True)
 class Method:
-    """A named method: `label` is its name in tables, `needs` the parts of a bundle that it runs. `origin` is what a
-    run's header says of one that is not built in: where it is from, and the SHA-256 of its file."""
+    """A named method: `label` is its name in tables, `needs` the parts of a bundle that it runs; one that `prompts`
+    asks the segmentor for masks of its own, whatever proposals there are. `origin` is what a run's header says of one
+    that is not built in: where it is from, and the SHA-256 of its file."""
 
     name: str
     label: str
     call: Call
     needs: tuple[str, ...]
     origin: Mapping[str, str] | None = None
+    prompts: bool = False
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it chooses among proposals: the segmentor's, or those that are given instead."""
+        return "sam" in self.needs and not self.prompts
 
     def __call__(self, scene: EncodedImage, expressions: Sequence[str]) -> list[Choice]:
         """One choice per expression, in order. Raises InputError."""
@@ -158,12 +167,24 @@ def global_local(scene: EncodedImage, expressions: Sequence[str]) -> list[Choice
     return _most_similar(proposals, mixed, yu2023.mixed_text(*_sentences(scene, expressions)))
 
 
+def _of_file(name: str) -> Call:
+    """`answer` of a file in this folder, which is read when it first runs."""
+    def call(scene: EncodedImage, expressions: Sequence[str]) -> list[Choice]:
+        answers: list[Choice] = import_module(f".{name}", __package__).answer(scene, expressions)
+        return answers
+
+    return call
+
+
 _BASELINE = ("baseline_clip", "sam")
 
 METHODS = {method.name: method for method in (
     Method("region-token", "Region Token", region_token, _BASELINE),
     Method("cropping", "Cropping", cropping, _BASELINE),
     Method("global-local", "Global-Local CLIP", global_local, _BASELINE),
+    Method("hybridgl", "HybridGL", _of_file("hybridgl"), ("clip", "sam")),
+    Method("grounded-sam", "Grounded-SAM", _of_file("grounded_sam"), ("grounding_dino", "sam"), prompts=True),
+    Method("sam3", "SAM 3", _of_file("sam3"), ("sam3",)),
     # Eq. 10 alone: no masked encoder and no clue
     Method("sam-clip", "SAM-CLIP", _ref_diff("ds", beta=0.0, clue_weight=0.0, clue_on="masked"), NEEDED["ds"]),
     Method("ref-diff/g", "Ref-Diff/G", _ref_diff("g"), NEEDED["g"]),
@@ -171,3 +192,6 @@ METHODS = {method.name: method for method in (
     Method("ref-diff/ds", "Ref-Diff/DS", _ref_diff("ds"), NEEDED["ds"]),
     Method("ref-diff", "Ref-Diff", _ref_diff("full"), NEEDED["full"]),
 )}
+
+OWN = tuple(name for name, method in METHODS.items() if not any(map(is_fetched, method.needs)))
+"""What 'all' stands for: the methods that fetch no model of their own."""

@@ -41,15 +41,16 @@ def model_options(parser: argparse.ArgumentParser, name: bool = True) -> None:
 def method_option(parser: argparse.ArgumentParser, default: str) -> None:
     """`--method`, for `chosen_methods`."""
     parser.add_argument("--method", metavar="NAME[,NAME...]", default=default,
-                        help="methods, 'all' built-in ones, file.py:function for one of your own, which is run, or the "
-                             f"name under which an installed package offers one (default: {default})")
+                        help="methods, 'all' built-in ones that fetch no model of their own, file.py:function for one "
+                             "of your own, which is run, or the name under which an installed package offers one "
+                             f"(default: {default})")
 
 
 def chosen_methods(options: argparse.Namespace) -> list[Method]:
     """The methods that --method names. Raises InputError for an unknown one, RefDiffError for a plug-in that fails."""
-    from ..baselines.registry import METHODS, get_methods
+    from ..baselines.registry import OWN, get_methods
 
-    return get_methods([each for name in options.method.split(",") for each in (METHODS if name == "all" else [name])])
+    return get_methods([each for name in options.method.split(",") for each in (OWN if name == "all" else [name])])
 
 
 def load_model(options: argparse.Namespace, expressions: Sequence[str] = ()) -> RefDiff:

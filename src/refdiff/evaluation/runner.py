@@ -102,10 +102,14 @@ def suited(dataset: Dataset) -> dict[str, Any]:
 def header(model: RefDiff, dataset: Dataset, methods: Sequence[Method], proposals: str | Path | None,
            shard: Shard | None = None) -> dict[str, Any]:
     """All that the figures of a run depend on; and what may change: `labels` of the methods, `where` the data lie."""
+    # what the bundle names itself is in its fingerprint
+    brought = {part: model.bundle.source(part) for part in _needed(model, methods, proposals is not None)
+               if part not in model.bundle.parts}
     return {
         "refdiff": __version__,
         "versions": {name: importlib.metadata.version(name) for name in _LIBRARIES},
         "bundle": {"name": model.bundle.name, "fingerprint": model.bundle.fingerprint()},
+        **({"brought": brought} if brought else {}),
         "dataset": {"name": dataset.name, "split": dataset.split, "annotations": dataset.annotations,
                     "limit": dataset.where.get("limit"), "text": dataset.where.get("text", "sent"),
                     "truth_as": dataset.where.get("truth_as", "union"), "expressions": len(dataset.references),
@@ -123,7 +127,8 @@ def header(model: RefDiff, dataset: Dataset, methods: Sequence[Method], proposal
 
 def _needed(model: RefDiff, methods: Sequence[Method], given: bool) -> list[str]:
     """The parts of the bundle that the methods need, once each."""
-    parts = dict.fromkeys(part for method in methods for part in method.needs if not (given and part == "sam"))
+    parts = dict.fromkeys(part for method in methods for part in method.needs
+                          if not (given and part == "sam" and method.chooses))
     # a bundle without a CLIP of the baselines lends them its own
     return list(dict.fromkeys("clip" if part == "baseline_clip" and not model.bundle.has(part) else part
                               for part in parts))

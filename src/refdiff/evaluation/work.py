@@ -62,7 +62,7 @@ def evaluate_image(model: RefDiff, references: Sequence[Reference], index: int, 
     for method in methods:
         scene.watch = watch = Stopwatch(model.wait)
         answers: Sequence[Choice | InputError | None]
-        answers = [None] * len(texts) if none_proposed and "sam" in method.needs else _answers(method, scene, texts)
+        answers = [None] * len(texts) if none_proposed and method.chooses else _answers(method, scene, texts)
         spent = {stage: round(value, 2) for stage, value in watch.milliseconds.items()}
         for place, ((reference, truth), answer) in enumerate(zip(usable, answers, strict=True)):
             if isinstance(answer, InputError):

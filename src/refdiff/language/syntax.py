@@ -58,6 +58,18 @@ def tagged(text: str) -> list[tuple[str, str]]:
         return [(token.lower_, token.tag_) for token in _language()(text.lower()) if not token.is_space]
 
 
+def noun_chunks(text: str) -> list[tuple[str, str]]:
+    """The noun chunks of a text in order, each with the word that heads it."""
+    with _LOCK:
+        return [(chunk.text, chunk.root.text) for chunk in _language()(text).noun_chunks]
+
+
+def depths(text: str) -> list[tuple[str, int]]:
+    """The words of a text in order, each with how many steps of the syntax tree lead from the ROOT to it."""
+    with _LOCK:
+        return [(token.text, sum(1 for _ in token.ancestors)) for token in _language()(text)]
+
+
 @lru_cache(maxsize=4096)
 def singular(word: str) -> str:
     """A noun in the singular, by spaCy's rules."""

@@ -102,9 +102,13 @@ def kept_listing(part: HubPart) -> list[RemoteFile] | None:
 
 
 def commit(part: HubPart) -> str | None:
-    """The commit that a part's revision stands for, as far as the cache knows."""
+    """The commit that a part's revision stands for, as far as the cache knows: that of the files that were fetched,
+    even where another program has fetched a newer one since."""
     if _COMMIT.fullmatch(part.revision):
         return part.revision
+    kept = _read_listing(part)
+    if kept and kept[0]:
+        return kept[0][0].commit
     try:
         text = (part.home / "refs" / part.revision).read_text(encoding="utf-8").strip()
     except (OSError, ValueError):

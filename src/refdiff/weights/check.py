@@ -26,7 +26,7 @@ class Result:
 @dataclass(frozen=True)
 class Description:
     """`state` is 'ready', 'partly' or 'absent'; `size` in MB (10^6 bytes); `parts` those that are here, `absent` those
-    that are not. The CLIP of the baselines does not count towards the state."""
+    that are not. What only baselines need does not count towards the state."""
 
     state: str
     size: float
@@ -38,8 +38,7 @@ def describe(bundle: Bundle) -> Description:
     """What of a bundle is on this machine, by its files' names and sizes. Asks the Hub nothing."""
     folders = {part: bundle.locate(part) for part in bundle.parts}
     here = {part: folder for part, folder in folders.items() if folder is not None and _whole(bundle, part, folder)}
-    counted = [part for part in bundle.parts if part != "baseline_clip"]
-    state = "ready" if all(part in here for part in counted) else "partly" if here else "absent"
+    state = "ready" if all(part in here for part in bundle.counted) else "partly" if here else "absent"
     files = {path.resolve() for part, folder in here.items() for path in _files(part, folder)}
     return Description(state, sum(path.stat().st_size for path in files) / 1e6, tuple(here),
                        tuple(part for part in bundle.parts if part not in here))
@@ -48,14 +47,14 @@ def describe(bundle: Bundle) -> Description:
 def check_bundle(bundle: Bundle) -> list[Result]:
     """One result for each part: its files against the kept listing, if there is one, and its models loaded.
 
-    Models are loaded one at a time, on the CPU. A missing baseline CLIP is not a fault.
+    Models are loaded one at a time, on the CPU. That a model which only baselines need is missing is not a fault.
     """
     return [_check(bundle, part) for part in bundle.parts]
 
 
 def _check(bundle: Bundle, part: str) -> Result:
     folder = bundle.locate(part)
-    if folder is None and part == "baseline_clip":
+    if folder is None and part not in bundle.counted:
         return Result(part, True, f"absent, needed by baselines only; fetch it with 'refdiff models download "
                                   f"{bundle.name} --all'")
     where = bundle.parts[part]
@@ -89,6 +88,13 @@ def _load(part: str, folder: Path) -> None:
         load.load_text_encoder(folder / "text_encoder")
     elif part == "sam":
         load.load_sam(folder)
+    elif part == "grounding_dino":
+        load.load_grounding_dino(folder)
+    elif part == "sam3":
+        load.load_sam3(folder)
+    elif part == "tseg":
+        for path in layout.weights(folder):
+            layout.check_weights(path)
     else:
         load.load_clip(folder)
 

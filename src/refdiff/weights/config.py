@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from ..errors import BundleError
 from .layout import read_json
 
 # With these a config.json does not describe the model but lets a library fetch kernels, quantise or read other files.
-_NOT_DESCRIBING = {"quantization_config", "compression_config", "auto_map", "attn_implementation",
+_NOT_DESCRIBING = {"backbone", "backbone_kwargs", "use_pretrained_backbone", "use_timm_backbone",
+                   "quantization_config", "compression_config", "auto_map", "attn_implementation",
                    "_attn_implementation", "_attn_implementation_internal", "experts_implementation",
                    "transformers_weights", "fusion_config", "kernel_config", "dtype", "torch_dtype",
                    "transformers_version", "_name_or_path", "scale"}
@@ -19,8 +21,8 @@ _MOST = 2**20  # no whole number in a config is greater
 _LARGEST_SIDE = 4096  # px
 
 
-def read_config(folder: Path, tensors: int, usual: dict[str, Any]) -> dict[str, Any]:
-    """What config.json in `folder` says of a model that has so many `tensors`.
+def read_config(folder: Path, tensors: int, usual: dict[str, Any], part: str = "") -> dict[str, Any]:
+    """What config.json in `folder`, or the object `part` in it, says of a model that has so many `tensors`.
 
     `usual` are the values that the library takes where the file names none. Raises BundleError for a value of another
     type than these, and for sizes beyond reason.
@@ -47,7 +49,8 @@ def read_config(folder: Path, tensors: int, usual: dict[str, Any]) -> dict[str, 
             raise BundleError(f"{path} has {name[:40]} {value:.3g}, which is out of range for its weights.")
         return value
 
-    return dict(described(read_json(path), usual))
+    content = read_json(path)
+    return dict(described(content.get(part, content), usual))
 
 
 def _fits(value: Any, usual: Any) -> bool:
@@ -73,13 +76,23 @@ def usual_values(kind: Any) -> dict[str, Any]:
 def check_parts(folder: Path, config: Any) -> None:
     """Refuse what does not show in the shapes of weights. Raises BundleError."""
     path = folder / "config.json"
-    for part in (config, *(getattr(config, name) for name in config.sub_configs)):
+    for part in _parts(config):
         heads, width = getattr(part, "num_attention_heads", 1), getattr(part, "hidden_size", 0)
-        if heads < 1 or width % heads:
+        each = [heads] if isinstance(heads, int) else heads  # Swin's are those of its stages, its width the last one's
+        if min(each) < 1 or width % each[-1]:
             raise BundleError(f"{path} has num_attention_heads {heads}, which do not divide the hidden_size {width}.")
+    if config.model_type == "grounding-dino" and config.backbone_config.model_type != "swin":
+        raise BundleError(f"{path} has a backbone_config of another type than swin, the only one that is read.")
     if config.model_type == "sam":
         prompt, vision = config.prompt_encoder_config, config.vision_config
         size = vision.image_size // vision.patch_size
         if (prompt.image_size, prompt.image_embedding_size) != (vision.image_size, size):
             raise BundleError(f"{path} has prompts for another image_size or image_embedding_size than those of its "
                               f"vision_config, {vision.image_size} and {size}.")
+
+
+def _parts(config: Any) -> Iterator[Any]:
+    """A config and those in it."""
+    yield config
+    for name in config.sub_configs:
+        yield from _parts(getattr(config, name))

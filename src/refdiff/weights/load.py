@@ -28,9 +28,12 @@ if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
     from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+    from transformers.models.bert.tokenization_bert import BertTokenizer
     from transformers.models.clip.modeling_clip import CLIPModel, CLIPTextModel
     from transformers.models.clip.tokenization_clip import CLIPTokenizer
+    from transformers.models.grounding_dino.modeling_grounding_dino import GroundingDinoForObjectDetection
     from transformers.models.sam.modeling_sam import SamModel
+    from transformers.models.sam3.modeling_sam3 import Sam3Model
 
 _PREDICTIONS = ("epsilon", "v_prediction", "sample")
 _MAKERS = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.tensor}
@@ -83,16 +86,36 @@ def load_sam(folder: Path, device: str | torch.device = "cpu") -> SamModel:
         return _transformers_model(SamModel, folder, device, torch.float32)
 
 
+def load_grounding_dino(folder: Path, device: str | torch.device = "cpu",
+                        ) -> tuple[GroundingDinoForObjectDetection, BertTokenizer]:
+    """The Grounding DINO in `folder`, as `load_unet` does but always in float32, since half precision would move its
+    boxes by whole px, and its tokenizer."""
+    with _loading(folder):
+        from transformers.models.bert.tokenization_bert import BertTokenizer
+        from transformers.models.grounding_dino.modeling_grounding_dino import GroundingDinoForObjectDetection
+
+        _check_type(folder, "grounding-dino")
+        model = _transformers_model(GroundingDinoForObjectDetection, folder, device, torch.float32)
+        positions = min(model.config.max_text_len, model.config.text_config.max_position_embeddings)
+        return model, _tokenizer(BertTokenizer, folder, positions)
+
+
+def load_sam3(folder: Path, device: str | torch.device = "cpu") -> tuple[Sam3Model, CLIPTokenizer]:
+    """The detector of the SAM 3 in `folder`, which may hold its tracker too, as `load_sam` does, and its tokenizer."""
+    with _loading(folder):
+        from transformers.models.sam3.modeling_sam3 import Sam3Model
+
+        _check_type(folder, "sam3", "sam3_video")
+        model = _transformers_model(Sam3Model, folder, device, torch.float32, "detector_config")
+        return model, load_tokenizer(folder, model.config.text_config.max_position_embeddings)
+
+
 def load_tokenizer(folder: Path, positions: int | None = None) -> CLIPTokenizer:
     """The CLIP tokenizer in `folder`; its `model_max_length` is at most `positions`, those of the text encoder."""
     with _loading(folder):
         from transformers.models.clip.tokenization_clip import CLIPTokenizer
 
-        with _quiet("transformers"):
-            tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
-        if positions is not None:
-            tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
-        return tokenizer
+        return _tokenizer(CLIPTokenizer, folder, positions)
 
 
 def load_scheduler(folder: Path) -> DDIMScheduler:
@@ -181,10 +204,29 @@ def _without_bars() -> Iterator[None]:
                 disable_progress_bars()
 
 
-def _transformers_model(kind: Any, folder: Path, device: str | torch.device, dtype: torch.dtype) -> Any:
+def _tokenizer(kind: Any, folder: Path, positions: int | None) -> Any:
+    with _quiet("transformers"):
+        tokenizer = kind.from_pretrained(str(folder), local_files_only=True)
+    if positions is not None:
+        tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
+    return tokenizer
+
+
+def _check_type(folder: Path, *types: str) -> None:
+    """Refuse a folder that holds another model before one of the default size is made. Raises BundleError."""
+    path = folder / "config.json"
+    found = read_json(path).get("model_type")
+    if found not in types:
+        raise BundleError(f"{path} describes a model of type {short(ValueError(found), 40)!r}, not {types[0]!r}; name "
+                          "the folder of another model.")
+
+
+def _transformers_model(kind: Any, folder: Path, device: str | torch.device, dtype: torch.dtype,
+                        part: str = "") -> Any:
+    """A model of transformers; where config.json has an object `part`, that describes it."""
     state = _weights(folder, dtype)
     with _quiet("transformers"):
-        config = kind.config_class.from_dict(read_config(folder, len(state), usual_values(kind)))
+        config = kind.config_class.from_dict(read_config(folder, len(state), {} if part else usual_values(kind), part))
         check_parts(folder, config)
         # Told another dtype than torch's default, the library would change that for the whole process while it loads.
         with nullcontext() if torch.get_default_dtype() == torch.float32 else _InFloat32():

@@ -42,6 +42,13 @@ _BUILT_IN = {
         "geometry": {"points_per_side": 16},
     },
 }
+# What a baseline brings along where a bundle does not name it: bundles of that one part.
+_BASELINES: dict[str, dict[str, Any]] = {
+    "grounding_dino": {"format": FORMAT, "name": "grounding_dino", "licence": "Apache-2.0", "grounding_dino": {
+        "repo": "IDEA-Research/grounding-dino-base", "revision": "12bdfa3120f3e7ec7b434d90674b3396eccf88eb"}},
+    "sam3": {"format": FORMAT, "name": "sam3", "licence": "SAM License (the repository is gated)", "sam3": {
+        "repo": "facebook/sam3", "revision": "3c879f39826c281e95690f02c7821c4de09afae7"}},
+}
 _PINNED = {(where["repo"], where["revision"]) for manifest in _BUILT_IN.values() for where in manifest.values()
            if isinstance(where, dict) and "repo" in where}
 
@@ -80,9 +87,18 @@ class Bundle:
             raise InputError(f"There is no preset {preset!r}; the presets are {', '.join(PRESETS)}.")
         return PRESETS[preset].replace(**self.geometry)
 
+    @property
+    def counted(self) -> list[str]:
+        """The parts without which the bundle is not complete: those for baselines are not, unless it has no others."""
+        return [name for name in self.parts if name in layout.MAIN] or list(self.parts)
+
+    def owner(self, name: str) -> Bundle:
+        """The bundle that a part is taken from: this one, or the baseline's own where this one does not name it."""
+        return self if name in self.parts else BROUGHT.get(name, self)
+
     def has(self, name: str) -> bool:
-        """Whether the manifest names the part 'diffusion', 'clip', 'sam' or 'baseline_clip'."""
-        return name in self.parts
+        """Whether the manifest names the part, one of `layout.PARTS`, or a baseline brings it along."""
+        return name in self.owner(name).parts
 
     def require(self, *names: str) -> None:
         """Raise BundleError where the manifest does not name one of the parts; nothing is looked for."""
@@ -94,7 +110,7 @@ class Bundle:
     def locate(self, name: str) -> Path | None:
         """The folder of a part, or None where it is not complete on this machine. Never downloads."""
         self.require(name)
-        where = self.parts[name]
+        where = self.owner(name).parts[name]
         if isinstance(where, HubPart):
             return locate(where)
         return where if not layout.missing(name, where) else None
@@ -104,10 +120,16 @@ class Bundle:
 
         Raises BundleError when the bundle has no such part or it is not available.
         """
+        owner = self.owner(name)
+        if owner is not self:
+            return owner.part(name)
         folder, where = self.locate(name), self.parts[name]
         if folder is not None:
             return folder
         if isinstance(where, Path):
+            if where.parent == EMBEDDED and not where.exists():
+                raise BundleError(f"The {name} model is not in this installation of refdiff; install refdiff from a "
+                                  f"clone of its repository, or name a folder with {name} in a bundle's refdiff.json.")
             raise BundleError(f"The {name} model of {self.name} lacks {', '.join(layout.missing(name, where))} in "
                               f"{where}; copy the files there.")
         with hub.FETCHING:  # another thread may have fetched it by now
@@ -123,9 +145,15 @@ class Bundle:
     def plan(self, baselines: bool = False) -> hub.Plan:
         """What a download of the parts, with `baselines` those of the baselines too, would take. Raises BundleError."""
         wanted = [where for name, where in self.parts.items()
-                  if isinstance(where, HubPart) and (baselines or name != "baseline_clip")]
-        lacks = tuple(name for name in layout.PARTS[:3] if not self.has(name))
+                  if isinstance(where, HubPart) and (baselines or name in self.counted)]
+        lacks = tuple(name for name in layout.MAIN if not self.has(name)) if self.name not in BROUGHT else ()
         return hub.plan(self.name, self.licence, wanted, lacks)
+
+    def source(self, name: str) -> str:
+        """What a part is: 'owner/name@commit' on the Hub, else the fingerprint of the bundle that has it."""
+        owner = self.owner(name)
+        where = owner.parts[name]
+        return f"{where.repo}@{commit(where) or where.revision}" if isinstance(where, HubPart) else owner.fingerprint()
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change when any file of the bundle does, or the commit of a part on the Hub."""
@@ -146,7 +174,8 @@ def names() -> list[str]:
 
 
 def find_bundle(name: str | os.PathLike[str]) -> Bundle:
-    """The bundle called `name`: one of `names()`, a folder, or a Hub id ('owner/name' or 'owner/name@revision').
+    """The bundle called `name`: one of `names()` or `BROUGHT`, a folder, or a Hub id ('owner/name' or
+    'owner/name@revision').
 
     Only its manifest is read, which for a Hub id that is not in the cache means fetching a few kB. A folder has
     `refdiff.json` or is a diffusers pipeline, with `clip/` and `sam/` in it if it has those. Raises BundleError.
@@ -158,6 +187,8 @@ def find_bundle(name: str | os.PathLike[str]) -> Bundle:
         return _from_folder(EMBEDDED / "mini")
     if text in _BUILT_IN:
         return _from_manifest(_BUILT_IN[text], None)
+    if text in BROUGHT:
+        return BROUGHT[text]
     try:
         if Path(text).is_dir():
             return _from_folder(Path(text))
@@ -256,3 +287,13 @@ def _words(value: Any, name: str, source: str) -> tuple[str, ...]:
                                               for word in value):
         raise BundleError(f"{source}: {name} must be a list of words.")
     return tuple(value)
+
+
+BROUGHT = {name: _from_manifest(manifest, None) for name, manifest in _BASELINES.items()} | {
+    "tseg": Bundle("tseg", {"tseg": EMBEDDED / "tseg"})}
+"""The bundles of what baselines bring along, by the name of their one part."""
+
+
+def is_fetched(name: str) -> bool:
+    """Whether a part is one that a baseline brings along, and fetches from the Hub."""
+    return name in BROUGHT and isinstance(BROUGHT[name].parts[name], HubPart)

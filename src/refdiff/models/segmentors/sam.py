@@ -207,8 +207,10 @@ class SamSegmentor:
 
     @torch.inference_mode()
     def prompt_at(self, embedding: torch.Tensor, size: tuple[int, int], points: np.ndarray | None = None,
-                  labels: np.ndarray | None = None, boxes: np.ndarray | None = None) -> ScoredMasks:
-        """`prompt` for an embedding from `encode` of an image of `size` (H, W)."""
+                  labels: np.ndarray | None = None, boxes: np.ndarray | None = None,
+                  single: bool = False) -> ScoredMasks:
+        """`prompt` for an embedding from `encode` of an image of `size` (H, W); `single` gives one mask instead of
+        three, for prompts that leave no doubt."""
         inputs: dict[str, torch.Tensor] = {}
         scale, device = self.side / max(size), embedding.device
         if points is not None:
@@ -227,7 +229,7 @@ class SamSegmentor:
         if not inputs:
             raise InputError("A prompt needs points or a box.")
         with self.lock:
-            output = self.model(image_embeddings=embedding, multimask_output=True, **inputs)
+            output = self.model(image_embeddings=embedding, multimask_output=not single, **inputs)
             rated = output.iou_scores[0, 0].float()
             order = rated.argsort(descending=True, stable=True)
             logits = output.pred_masks[0, 0][order].float()

@@ -1,0 +1,1 @@
+"""Models that find boxes of what a text names."""
