@@ -2,18 +2,22 @@
 
     python training/export.py --diffusion RUN --vae RUN --clip RUN --sam RUN [--out src/refdiff/bundles/mini]
     python training/export.py --clip RUN        # one part of an existing bundle
+    python training/export.py --tseg RUN        # the TSEG-style baseline, into bundles/tseg
 
-Settings and the domain in refdiff.json are kept where the file exists; tune.py chooses them.
+Settings and the domain in refdiff.json, and those in tseg's config.json, are kept where the file exists; tune.py and
+tune_tseg.py choose them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
+from safetensors.torch import save_file
 
 import captions
 import clip
@@ -22,6 +26,7 @@ import sam
 import tokenizer as tokenizers
 import vae
 from pictograms import STYLES
+from refdiff.models.tseg import Tseg, TsegConfig
 
 MANIFEST = {
     "format": 1,
@@ -49,7 +54,7 @@ def weights(run: Path) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for part in ("diffusion", "vae", "clip", "sam"):
+    for part in ("diffusion", "vae", "clip", "sam", "tseg"):
         parser.add_argument(f"--{part}", type=Path)
     parser.add_argument("--out", type=Path, default=Path("src/refdiff/bundles/mini"))
     options = parser.parse_args()
@@ -77,6 +82,16 @@ def main() -> None:
         model = sam.build()
         model.load_state_dict(weights(options.sam)["sam"])
         model.half().save_pretrained(options.out / "sam", safe_serialization=True)
+    if options.tseg:
+        folder = options.out.parent / "tseg"
+        folder.mkdir(exist_ok=True)
+        network = Tseg(TsegConfig(vocabulary=len(tokenizer)))
+        network.load_state_dict(weights(options.tseg)["tseg"])
+        save_file(network.half().state_dict(), folder / "model.safetensors")
+        tokenizer.save_pretrained(folder)
+        config = folder / "config.json"
+        if not config.exists():
+            config.write_text(json.dumps(asdict(network.config), indent=2) + "\n")
     manifest = options.out / "refdiff.json"
     if not manifest.exists():
         manifest.write_text(json.dumps(MANIFEST, indent=2) + "\n")

@@ -20,11 +20,13 @@ from styles import StyledMaker
 # show things mini has words for.
 HELD_OUT_PHOTOGRAPHS = ("camera", "gravel", "retina", "chelsea", "coffee", "rocket", "moon")
 HOMES = {"unet": "diffusion/unet", "text": "diffusion/text_encoder", "vae": "diffusion/vae", "clip": "clip",
-         "sam": "sam"}  # where a bundle keeps what a recipe trains
+         "sam": "sam", "tseg": "../tseg"}  # where a bundle keeps what a recipe trains
 HELD_OUT_SEED = 1 << 40  # training draws its seeds from below this
 
 
-def arguments(description: str, batch: int, lr: float, extra: dict[str, type] | None = None) -> argparse.Namespace:
+def arguments(description: str, batch: int, lr: float, extra: dict[str, type] | None = None,
+              switches: dict[str, tuple[str, ...]] | None = None) -> argparse.Namespace:
+    """What a recipe is told: what all are, its `extra` options, and `switches`, whose first choice is the default."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("run", type=Path, help="folder for checkpoints and the curve; an existing one goes on")
     parser.add_argument("--pictograms", type=Path, required=True, help="folder made by pictograms.py")
@@ -39,6 +41,8 @@ def arguments(description: str, batch: int, lr: float, extra: dict[str, type] | 
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     for name, kind in (extra or {}).items():
         parser.add_argument(name, type=kind, required=True)
+    for name, choices in (switches or {}).items():
+        parser.add_argument(name, choices=choices, default=choices[0])
     options = parser.parse_args()
     options.run.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(options.threads)

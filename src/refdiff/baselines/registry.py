@@ -185,6 +185,7 @@ METHODS = {method.name: method for method in (
     Method("hybridgl", "HybridGL", _of_file("hybridgl"), ("clip", "sam")),
     Method("grounded-sam", "Grounded-SAM", _of_file("grounded_sam"), ("grounding_dino", "sam"), prompts=True),
     Method("sam3", "SAM 3", _of_file("sam3"), ("sam3",)),
+    Method("tseg", "TSEG-style", _of_file("tseg"), ("tseg",)),
     # Eq. 10 alone: no masked encoder and no clue
     Method("sam-clip", "SAM-CLIP", _ref_diff("ds", beta=0.0, clue_weight=0.0, clue_on="masked"), NEEDED["ds"]),
     Method("ref-diff/g", "Ref-Diff/G", _ref_diff("g"), NEEDED["g"]),

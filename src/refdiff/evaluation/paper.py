@@ -19,7 +19,7 @@ _DATASETS = {  # (a dataset's name lower-cased, its annotations) -> its name and
 ABLATION = (("RefCOCO", "val"), ("RefCOCO+", "val"), ("RefCOCOg", "val(U)"))
 PHRASECUT = (("PhraseCut", "test"),)
 
-TSEG = "tseg"  # weakly supervised, no public code: reported, never measured
+TSEG = "tseg (reported)"  # weakly supervised, no public code: never measured; the method `tseg` is another training
 
 
 def _row(columns: tuple[tuple[str, str], ...], figures: str) -> dict[tuple[str, ...], float]:

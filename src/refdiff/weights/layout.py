@@ -15,7 +15,8 @@ MAIN = ("diffusion", "clip", "sam")
 PARTS = (*MAIN, "baseline_clip", "grounding_dino", "sam3", "tseg")  # the others are looked for by baselines only
 # The models of each part: folders with a config.json and safetensors.
 COMPONENTS = dict.fromkeys(PARTS, ("",)) | {"diffusion": ("unet", "vae", "text_encoder")}
-TOKENIZERS = {"diffusion": "tokenizer", "clip": "", "baseline_clip": "", "grounding_dino": "", "sam3": ""}
+TOKENIZERS = {"diffusion": "tokenizer", "clip": "", "baseline_clip": "", "grounding_dino": "", "sam3": "",
+              "tseg": ""}
 _OTHERS = {"diffusion": ("scheduler/scheduler_config.json",)}
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json",
                     "added_tokens.json")
