@@ -22,7 +22,7 @@ from ..errors import InputError
 from ..language import parse
 from ..scene import NEEDED, EncodedImage
 from ..settings import Variant
-from ..weights.manifest import is_fetched
+from ..weights.manifest import is_here
 from . import yu2023
 
 
@@ -194,5 +194,5 @@ METHODS = {method.name: method for method in (
     Method("ref-diff", "Ref-Diff", _ref_diff("full"), NEEDED["full"]),
 )}
 
-OWN = tuple(name for name, method in METHODS.items() if not any(map(is_fetched, method.needs)))
-"""What 'all' stands for: the methods that fetch no model of their own."""
+OWN = tuple(name for name, method in METHODS.items() if all(map(is_here, method.needs)))
+"""What 'all' stands for: the methods that fetch no model of their own, and whose weights are installed."""

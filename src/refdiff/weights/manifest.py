@@ -294,6 +294,7 @@ BROUGHT = {name: _from_manifest(manifest, None) for name, manifest in _BASELINES
 """The bundles of what baselines bring along, by the name of their one part."""
 
 
-def is_fetched(name: str) -> bool:
-    """Whether a part is one that a baseline brings along, and fetches from the Hub."""
-    return name in BROUGHT and isinstance(BROUGHT[name].parts[name], HubPart)
+def is_here(name: str) -> bool:
+    """Whether a part needs no download of its own: one of a bundle, or one that comes with this installation."""
+    where = BROUGHT[name].parts[name] if name in BROUGHT else EMBEDDED
+    return isinstance(where, Path) and where.exists()
