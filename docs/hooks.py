@@ -40,10 +40,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Links between files of the repository as links between pages."""
+    """Links between files of the repository as links between pages, and as text where a file has no page."""
     for path, page in (*PAGES.items(), ("../docs/", "")):
         markdown = markdown.replace(f"]({path}", f"]({page}")
-    return markdown
+    return re.sub(r"(?<!!)\[([^]]+)\]\((\.\./[^)#]+)[^)]*\)",
+                  lambda found: found[1] if (ROOT / "docs" / found[2]).exists() else found[0], markdown)
 
 
 def on_page_content(content: str, **_: Any) -> str:

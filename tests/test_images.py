@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from conftest import ROOT, shapes
-from refdiff.core.decoding import MAX_ASPECT, MAX_SIDE
+from refdiff.core.decoding import MAX_ASPECT, MAX_SIDE, stated_size
 from refdiff.core.files import read_json, write_atomically
 from refdiff.core.images import check_image_name, letterbox, load_image, save_image
 from refdiff.errors import InputError, RefDiffError
@@ -231,3 +231,11 @@ def test_a_failed_write_leaves_the_old_file_and_names_it(tmp_path):
     with pytest.raises(RefDiffError, match=r"a\.json could not be written \(No space left"):
         write_atomically(path, fill)
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_header_states_the_size_of_what_is_not_decoded():
+    whole = encoded(np.zeros((40, 60, 3), np.uint8))
+    assert stated_size(whole) == stated_size(whole[:50]) == (60, 40)
+    for wrong in (b"", b"text", whole[:16] + b"\0\1\0\0" * 2 + whole[24:]):
+        with pytest.raises(InputError):
+            stated_size(wrong)

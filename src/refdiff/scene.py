@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -14,7 +14,7 @@ import torch
 from .answering import answer_queries, not_finite
 from .core.lazy import Lazy
 from .core.proposals import Proposals
-from .core.protocols import Diffusion, Similarity
+from .core.protocols import Diffusion, ScoredMasks, Similarity
 from .errors import InputError
 from .language import Direction, Expression, check_expression, parse
 from .language.tokens import token_indices
@@ -22,7 +22,8 @@ from .method import CorrelationMap, EdgeSmoother, Scores, biased_image, correlat
 from .method.confidence import features
 from .method.instances import Overlaps
 from .models.segmentors.grid import peak_points, point_grid
-from .models.segmentors.guided import guided
+from .models.segmentors.guided import follow_colours, guided
+from .refining import refine
 from .result import Candidate, Instance, Segmentation
 from .settings import (
     VARIANTS,
@@ -109,15 +110,44 @@ class EncodedImage:
             image = self.image.copy()  # theirs to draw on
             return [self._answer(image, *each, variant, settings) for each in zip(parsed, scores, strict=True)]
 
-    def correlation(self, expression: str, settings: Settings | None = None) -> CorrelationMap:
-        """Eq. 5 for the root, and for every token by itself."""
+    def refine(self, result: Segmentation, points: Sequence[tuple[float, float]] = (),
+               labels: Sequence[int] | None = None, box: Sequence[float] | None = None,
+               candidate: int | None = None) -> Segmentation:
+        """An answer about this image, corrected by hand: its `instances` are the corrected mask alone, of score 1.
+
+        It starts from the answer's mask; from that of the candidate of index `candidate`; or from what the segmentor
+        sees in `box` (left, top, right, bottom). Then each of the `points` (x, y) that is on the wrong side changes it,
+        in their order: `labels` say 1 (inside what is meant, the default) or 0 (outside). All in px. Raises InputError
+        for what lies outside the image, labels that do not fit, or where nothing is given.
+        """
+        with self.model.residency.turn():
+            return refine(self, result, points, labels, box, candidate)
+
+    def prompt(self, points: Sequence[tuple[float, float]], labels: Sequence[int],
+               box: Sequence[float] | None = None) -> ScoredMasks:
+        """The segmentor's three masks of what is pointed at (`SamSegmentor.prompt`), following the image's colours as
+        proposals do."""
+        with self.model.residency.turn():
+            own = self._bounded(None, ("sam",)).segmentor
+            embedding = self.embedding()
+            with self.watch("SAM decoder"):
+                found = self.model.segmentor.prompt_at(embedding, self.size, np.array(points).reshape(-1, 2),
+                                                       np.array(labels), None if box is None else np.array([box]))
+                return replace(found, masks=follow_colours(found.masks, self.image, own))
+
+    def correlation(self, expression: str, settings: Settings | None = None,
+                    side: int | None = None) -> CorrelationMap:
+        """Eq. 5 for the root, and for every token by itself; with `side`, maps whose longer side has at most so many
+        px: many maps of a large image take gigabytes."""
         with self.model.residency.turn():
             settings = self._bounded(settings, NEEDED["g"])
             parsed, own = parse(expression, settings.expression), settings.generative
             maps = self.diffusion.attention(self.latents(own), [parsed.text], own)[:, 0]
             root = token_indices(self.diffusion, parsed, settings.expression)
             tokens, edges = self.diffusion.tokens(parsed.text), self.follow_edges(own)
-            of_root, *of_tokens = (correlation_map(maps[..., k].mean(-1), self.size, own, edges).numpy()
+            scale = min(1.0, (side or max(self.size)) / max(self.size))
+            size = max(1, round(self.size[0] * scale)), max(1, round(self.size[1] * scale))
+            of_root, *of_tokens = (correlation_map(maps[..., k].mean(-1), size, own, edges).numpy()
                                    for k in [root, *([i] for i in range(len(tokens)))])
             return CorrelationMap(of_root, tokens, np.stack(of_tokens), tuple(root))
 

@@ -203,8 +203,9 @@ class SegmentorSettings(_Group):
 class QuerySettings(_Group):
     """How what an expression asks for is answered (ours; variant 'full' only).
 
-    reading: how much of it is used: 'root' (Eq. 1 and 2 of the whole expression, as the paper), 'query' (each thing
-        named, by its noun and attributes), 'instances' (how many too), 'relations' (places, orders and relations too).
+    reading: how much of an expression is used: 'root' (Eq. 1 and 2 of the whole expression, as the paper), 'query'
+        (each thing named, by its noun and attributes), 'instances' (how many too), 'relations' (places, orders and
+        relations too).
     targets: 'one' (the best proposal, always) or 'any' (one, several or nothing).
     threshold: how likely what is asked for must be there at all; 0 always answers.
     each_threshold: how likely each thing must be meant where all are.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from PIL import Image
 
@@ -19,6 +19,8 @@ MIN_SIDE = 8
 MAX_ASPECT = 20
 # `letterbox` takes at most 10 s at this side, for a tall image.
 MAX_SIDE = 30_000
+
+Read = TypeVar("Read")
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -45,6 +47,14 @@ def open_image(source: Any) -> Image.Image:
         return _decoded(lambda: _opened(io.BytesIO(content), name), name)
     raise InputError(f"An image must be a path, a PIL image, an array, a tensor, bytes or an open file, not "
                      f"{type(source).__name__}.")
+
+
+def stated_size(content: bytes) -> tuple[int, int]:
+    """(width, height) in px that the header of an image file states, of which nothing is decoded.
+
+    Raises InputError where it is not an image, or of a size that is refused.
+    """
+    return _guarded(lambda: _measured(_opened(io.BytesIO(content), "The image")), "The image")
 
 
 def check_size(width: int, height: int, name: str) -> None:
@@ -113,12 +123,24 @@ def _heif(name: str) -> Callable[[BinaryIO, str], Image.Image]:
 
 
 def _decoded(opened: Callable[[], Image.Image], name: str) -> Image.Image:
-    try:
+    def decode() -> Image.Image:
         image = opened()
         check_size(*image.size, name)
         image.load()
         turn = _orientation(image)
         return image if turn is None else image.transpose(turn)
+
+    return _guarded(decode, name)
+
+
+def _measured(image: Image.Image) -> tuple[int, int]:
+    check_size(*image.size, "The image")
+    return image.size
+
+
+def _guarded(read: Callable[[], Read], name: str) -> Read:
+    try:
+        return read()
     except InputError:
         raise
     except Exception as error:  # Pillow's readers raise errors of many types on broken files and closed images

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from PIL import Image
 from scipy import sparse
@@ -21,35 +23,44 @@ class EdgeSmoother:
     """
 
     def __init__(self, image: np.ndarray, settings: GenerativeSettings):
-        strength, colour = settings.edge_smoothing, settings.edge_colour
-        self.size = image.shape[0], image.shape[1]
-        scale = min(1.0, settings.edge_side / max(self.size))
-        self.inner = max(2, round(self.size[0] * scale)), max(2, round(self.size[1] * scale))
-        height, width = self.inner
-        small = Image.fromarray(image).resize((width, height), Image.Resampling.BOX)
-        pixels = np.asarray(small, np.float64) / 255
-        place = np.arange(height * width).reshape(height, width)
-        ends, weights = [], []
-        for down, across in _NEIGHBOURS:
-            here = (slice(None, height - down), slice(max(0, -across), width - max(0, across)))
-            there = (slice(down, None), slice(max(0, across), width - max(0, -across)))
-            distance = ((pixels[here] - pixels[there]) ** 2).sum(-1)
-            ends.append(np.stack([place[here].ravel(), place[there].ravel()]))
-            with np.errstate(under="ignore"):  # a weight too small for its type is 0
-                weights.append(np.exp(-distance / (2 * colour**2)).ravel() + settings.edge_floor)
-        edges = sparse.coo_array((np.concatenate(weights), np.concatenate(ends, axis=1)), shape=(place.size,) * 2)
-        edges = (edges + edges.T).tocsr()
-        system = sparse.diags_array(1 + strength * edges.sum(1)) - strength * edges
-        self._factors = splu(sparse.csc_matrix(system), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0,
-                             options={"SymmetricMode": True})
+        edges, self.inner = neighbours(image, settings.edge_side, settings.edge_colour, settings.edge_floor)
+        system = sparse.diags_array(1 + settings.edge_smoothing * edges.sum(1)) - settings.edge_smoothing * edges
+        self._factors = factors(system)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """float32 [H, W] smoothed, within the range it had."""
+        """float32 [h, w] smoothed, within the range it had; any size that shows the whole image."""
         with np.errstate(under="ignore"):
-            small = _resized(values.astype(np.float32), self.inner)
+            small = resized(values.astype(np.float32), self.inner)
             smooth = self._factors.solve(small.ravel().astype(np.float64)).reshape(self.inner)
-            return _resized(smooth.astype(np.float32), self.size)
+            return resized(smooth.astype(np.float32), (values.shape[0], values.shape[1]))
 
 
-def _resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def neighbours(image: np.ndarray, side: int, colour: float, floor: float) -> tuple[sparse.csr_array, tuple[int, int]]:
+    """The weights w_pq of an image (uint8 RGB [H, W, 3]) of which the longer side has at most `side` px, as a symmetric
+    matrix [h * w, h * w], and its size (h, w). `colour` is the Gaussian's width, `floor` what is added to each."""
+    scale = min(1.0, side / max(image.shape[:2]))
+    height, width = max(2, round(image.shape[0] * scale)), max(2, round(image.shape[1] * scale))
+    small = Image.fromarray(image).resize((width, height), Image.Resampling.BOX)
+    pixels = np.asarray(small, np.float64) / 255
+    place = np.arange(height * width).reshape(height, width)
+    ends, weights = [], []
+    for down, across in _NEIGHBOURS:
+        here = (slice(None, height - down), slice(max(0, -across), width - max(0, across)))
+        there = (slice(down, None), slice(max(0, across), width - max(0, -across)))
+        distance = ((pixels[here] - pixels[there]) ** 2).sum(-1)
+        ends.append(np.stack([place[here].ravel(), place[there].ravel()]))
+        with np.errstate(under="ignore"):  # a weight too small for its type is 0
+            weights.append(np.exp(-distance / (2 * colour**2)).ravel() + floor)
+    edges = sparse.coo_array((np.concatenate(weights), np.concatenate(ends, axis=1)), shape=(place.size,) * 2)
+    return (edges + edges.T).tocsr(), (height, width)
+
+
+def factors(system: sparse.sparray) -> Any:
+    """A symmetric matrix in factors, which solve it."""
+    return splu(sparse.csc_matrix(system), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0,
+                options={"SymmetricMode": True})
+
+
+def resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """float32 [h, w] at another size (H, W), bilinearly."""
     return np.array(Image.fromarray(values).resize(size[::-1], Image.Resampling.BILINEAR))

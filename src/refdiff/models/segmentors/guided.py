@@ -14,21 +14,23 @@ _SIDE = 320  # px of the longer side at which the linear functions are found; la
 
 
 def guided(found: ScoredMasks, image: np.ndarray, settings: SegmentorSettings) -> ScoredMasks:
-    """Masks of an image uint8 [H, W, 3], each made a linear function of the colours in every window and cut at one
-    half, `guided_rounds` times over, without those that become like a better one.
-
-    Only what lies near a mask's edge changes, so that it does not spread over a touching thing of like colours; what
-    would vanish stays as it was.
-    """
-    radius = settings.guided_radius * max(image.shape[:2])
-    if radius < 0.5 or not len(found.masks):
+    """Masks that follow the colours of an image uint8 [H, W, 3], without those that become like a better one."""
+    masks = follow_colours(found.masks, image, settings)
+    if masks is found.masks:
         return found
-    masks = _followed(found.masks, image, settings)
     kept = distinct(masks, settings.duplicate_threshold)
     return ScoredMasks(masks[kept], found.iou[kept], found.stability[kept])
 
 
-def _followed(masks: np.ndarray, image: np.ndarray, settings: SegmentorSettings) -> np.ndarray:
+def follow_colours(masks: np.ndarray, image: np.ndarray, settings: SegmentorSettings) -> np.ndarray:
+    """Masks bool [N, H, W] of an image uint8 [H, W, 3], each made a linear function of the colours in every window and
+    cut at one half, `guided_rounds` times over.
+
+    Only what lies near a mask's edge changes, so that it does not spread over a touching thing of like colours; what
+    would vanish stays as it was.
+    """
+    if settings.guided_radius * max(image.shape[:2]) < 0.5 or not len(masks):
+        return masks
     step = max(1, round(max(image.shape[:2]) / _SIDE))
     radius = max(1, round(settings.guided_radius * max(image.shape[:2]) / step))
     guide = _Guide(image.astype(np.float32) / 255, step, radius, settings.guided_evenness)

@@ -1,0 +1,1 @@
+"""`refdiff serve`: the HTTP API, in one process; the only room that imports FastAPI and uvicorn (extra `serve`)."""
