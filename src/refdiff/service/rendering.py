@@ -32,17 +32,16 @@ def answers_content(answers: Sequence[Segmentation], names: Sequence[str | None]
 
 def _answer(answer: Segmentation, name: str | None, candidates: int) -> dict[str, Any]:
     """`schemas.Answer`."""
-    confidence = _number(answer.confidence)
     return {
         "id": name, "expression": answer.expression.text,
         "query": None if answer.query is None else str(answer.query), "root": answer.expression.root,
         "direction": list(answer.expression.direction), "variant": answer.variant, "found": answer.found,
         "segmentation": answer.rle, "box": None if answer.box is None else list(answer.box),
-        "area": int(answer.mask.sum()), "score": _number(answer.score), "confidence": confidence,
+        "area": int(answer.mask.sum()), "score": _number(answer.score),
+        "confidence": _number(answer.confidence),
         "notice": answer.notice,
         "instances": [{"segmentation": each.rle, "box": list(each.box), "area": int(each.mask.sum()),
-                       "score": _number(each.score),
-                       "confidence": each.confidence}
+                       "score": _number(each.score), "confidence": _number(each.confidence)}
                       for each in answer.instances],
         "candidates": [{"index": each.index, "segmentation": to_rle(each.mask),
                         "box": boxes(each.mask[None])[0].tolist(), "score": _number(each.score),
