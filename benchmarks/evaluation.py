@@ -22,7 +22,8 @@ from refdiff.baselines.registry import get_methods
 from refdiff.core.masks import to_rle
 from refdiff.datasets import open_dataset
 from refdiff.datasets.reference import Dataset
-from refdiff.evaluation.runner import Progress, evaluate
+from refdiff.evaluation.engine import Progress
+from refdiff.evaluation.runner import evaluate
 
 SIDE = 64
 

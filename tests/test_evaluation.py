@@ -25,7 +25,7 @@ from refdiff.core.masks import to_rle
 from refdiff.core.polygons import from_polygons
 from refdiff.core.proposals import Proposals
 from refdiff.datasets import open_dataset
-from refdiff.evaluation import curves, run_folder, runner, self_test
+from refdiff.evaluation import curves, engine, rows_folder, run_folder, runner, self_test
 from refdiff.evaluation.generalised import generalised_summary
 from refdiff.evaluation.metrics import Overlap, summary
 from refdiff.evaluation.render import render
@@ -183,12 +183,12 @@ def test_every_fault_is_named_and_the_rest_is_measured(whole, small):
 
 
 def test_a_run_cut_anywhere_goes_on_to_the_same_report(model, small, whole, tmp_path):
-    content = (whole / run_folder.ROWS).read_bytes()
+    content = (whole / rows_folder.ROWS).read_bytes()
     for part in (0.02, 0.55, 1.0):
         out = tmp_path / str(part)
         out.mkdir()
-        (out / run_folder.HEADER).write_bytes((whole / run_folder.HEADER).read_bytes())
-        (out / run_folder.ROWS).write_bytes(content[: int(len(content) * part)])
+        (out / rows_folder.HEADER).write_bytes((whole / rows_folder.HEADER).read_bytes())
+        (out / rows_folder.ROWS).write_bytes(content[: int(len(content) * part)])
         run(model, small, out)
         assert (out / run_folder.REPORT).read_bytes() == (whole / run_folder.REPORT).read_bytes()
 
@@ -196,7 +196,7 @@ def test_a_run_cut_anywhere_goes_on_to_the_same_report(model, small, whole, tmp_
 def test_a_killed_process_loses_nothing(small, whole, tmp_path):
     command = [sys.executable, "-m", "refdiff", "evaluate", str(small / "small.jsonl"), "--out", str(tmp_path),
                "--method", ",".join(QUICK), "--proposals", str(small / "proposals.json")]
-    rows = tmp_path / run_folder.ROWS
+    rows = tmp_path / rows_folder.ROWS
     for moment in (0, 4):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while process.poll() is None and not (rows.exists() and len(rows.read_bytes().splitlines()) > moment):
@@ -225,13 +225,13 @@ def test_other_settings_or_data_are_not_mixed_in(model, small, whole, tmp_path):
 
 def copied(whole: Path, out: Path, rows: bytes) -> Path:
     out.mkdir()
-    (out / run_folder.HEADER).write_bytes((whole / run_folder.HEADER).read_bytes())
-    (out / run_folder.ROWS).write_bytes(rows)
+    (out / rows_folder.HEADER).write_bytes((whole / rows_folder.HEADER).read_bytes())
+    (out / rows_folder.ROWS).write_bytes(rows)
     return out
 
 
 def test_a_line_that_is_not_a_row_is_refused_by_readers_and_done_again_by_a_run(model, small, whole, tmp_path, capsys):
-    lines = (whole / run_folder.ROWS).read_bytes().splitlines(keepends=True)
+    lines = (whole / rows_folder.ROWS).read_bytes().splitlines(keepends=True)
     answer = next(json.loads(line) for line in lines if b'"iou"' in line)
     broken = [b"5", b'{"picture": "0"}', b"[" * 200_000, b"\xff", b"", *(json.dumps(row).encode() for row in (
         {key: value for key, value in answer.items() if key != "kind"}, answer | {"iou": float("nan")},
@@ -242,7 +242,8 @@ def test_a_line_that_is_not_a_row_is_refused_by_readers_and_done_again_by_a_run(
         if b'"image_index": 99' not in line:
             assert main(["failures", str(out), "--method", "cropping", "--out", str(tmp_path / "page.html")]) == 2
             assert "Line 2 of" in capsys.readouterr().err
-        done = run_folder.keep_whole_images(out, list(open_dataset(small / "small.jsonl").images()), QUICK)
+        images = list(open_dataset(small / "small.jsonl").images())
+        done = rows_folder.keep_whole_images(out, images, run_folder.kind(QUICK))
         assert done == {1, 2, 3, 4, 5}
     run(model, small, out)
     assert (out / run_folder.REPORT).read_bytes() == (whole / run_folder.REPORT).read_bytes()
@@ -251,7 +252,7 @@ def test_a_line_that_is_not_a_row_is_refused_by_readers_and_done_again_by_a_run(
 @pytest.mark.parametrize("header", ["[1]", "{}", "5", '{"methods": [3]}', "[" * 200_000, ""])
 def test_a_header_that_is_not_one_is_refused(header, model, small, whole, tmp_path, capsys):
     out = copied(whole, tmp_path / "run", b"")
-    (out / run_folder.HEADER).write_text(header)
+    (out / rows_folder.HEADER).write_text(header)
     assert main(["tables", str(out)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
     with pytest.raises(InputError, match=r"header\.json"):
@@ -259,24 +260,24 @@ def test_a_header_that_is_not_one_is_refused(header, model, small, whole, tmp_pa
 
 
 def test_rows_that_are_there_twice_count_once(small, whole, tmp_path):
-    content = (whole / run_folder.ROWS).read_bytes()
+    content = (whole / rows_folder.ROWS).read_bytes()
     out = copied(whole, tmp_path / "twice", content * 2)
     write_report(out)
     assert (out / run_folder.REPORT).read_bytes() == (whole / run_folder.REPORT).read_bytes()
     images = list(open_dataset(small / "small.jsonl").images())
-    assert run_folder.keep_whole_images(out, images, QUICK) == set(range(len(images)))
-    assert (out / run_folder.ROWS).read_bytes() == content
+    assert rows_folder.keep_whole_images(out, images, run_folder.kind(QUICK)) == set(range(len(images)))
+    assert (out / rows_folder.ROWS).read_bytes() == content
 
 
 def test_a_run_has_one_writer_and_a_killed_one_leaves_no_lock(model, small, tmp_path, capsys):
-    hold = "import sys, time; from pathlib import Path; from refdiff.evaluation.run_folder import locked\n" \
+    hold = "import sys, time; from pathlib import Path; from refdiff.evaluation.rows_folder import locked\n" \
            "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
     with subprocess.Popen([sys.executable, "-c", hold, str(tmp_path)], stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"held\n"
         with pytest.raises(InputError, match=f"process {process.pid} on "):
             run(model, small, tmp_path)
         process.kill()
-    with run_folder.locked(tmp_path), pytest.raises(InputError, match=f"process {os.getpid()} on "):
+    with rows_folder.locked(tmp_path), pytest.raises(InputError, match=f"process {os.getpid()} on "):
         run(model, small, tmp_path)
 
 
@@ -492,7 +493,7 @@ def test_ray_gives_the_same_report_though_a_worker_is_killed(model, small, whole
 
 def test_reading_ahead_keeps_order_and_stays_few():
     loaded = []
-    for item, value in runner.ahead(range(20), lambda i: (loaded.append(i), i * i)[1]):
+    for item, value in engine.ahead(range(20), lambda i: (loaded.append(i), i * i)[1]):
         assert value == item**2 and len(loaded) <= item + 6
 
 

@@ -21,7 +21,7 @@ from refdiff.core.figures import Figure, Panel, as_html, as_image, as_pdf, at_pr
 from refdiff.core.masks import from_rle, iou_matrix, ious, to_rle
 from refdiff.core.proposals import Proposals
 from refdiff.datasets import open_dataset
-from refdiff.evaluation import accept, paper, run_folder, runner
+from refdiff.evaluation import accept, paper, rows_folder, run_folder, runner
 from refdiff.evaluation.breakdowns import BREAKDOWNS, object_size
 from refdiff.evaluation.maps import Maps
 from refdiff.evaluation.metrics import Overlap, summary
@@ -179,13 +179,13 @@ def test_breakdowns_agree_with_counting_rows(run):
 
 
 def test_rows_of_older_runs_are_read(run, tmp_path):
-    lines = [json.loads(line) for line in (run / run_folder.ROWS).read_text().splitlines()]
+    lines = [json.loads(line) for line in (run / rows_folder.ROWS).read_text().splitlines()]
     new = ("upper_bound", "rank", "object_size", "look_alikes")
-    (tmp_path / run_folder.HEADER).write_bytes((run / run_folder.HEADER).read_bytes())
-    (tmp_path / run_folder.ROWS).write_text("".join(
+    (tmp_path / rows_folder.HEADER).write_bytes((run / rows_folder.HEADER).read_bytes())
+    (tmp_path / rows_folder.ROWS).write_text("".join(
         json.dumps({key: value for key, value in row.items() if key not in new}) + "\n" for row in lines))
     assert len(list(run_folder.read_rows(tmp_path))) == len(lines)
-    (tmp_path / run_folder.ROWS).write_text(json.dumps(lines[0] | {"upper_bound": 1.5}) + "\n")
+    (tmp_path / rows_folder.ROWS).write_text(json.dumps(lines[0] | {"upper_bound": 1.5}) + "\n")
     with pytest.raises(InputError, match="Line 1"):
         list(run_folder.read_rows(tmp_path))
 
@@ -397,7 +397,7 @@ def test_the_papers_figures_by_method_and_split():
 
 
 def test_acceptance_says_whether_the_papers_figures_lie_within(stand_in, monkeypatch, capsys):
-    monkeypatch.setattr(run_folder.os, "fsync", lambda file: None)  # half the time of 400 images that small
+    monkeypatch.setattr(rows_folder.os, "fsync", lambda file: None)  # half the time of 400 images that small
     data = str(stand_in / "refs(unc).jsonl")
     command = ["evaluate", data, "--name", "RefCOCO", "--accept", "--device", "cpu", "--out"]
     for share, status in ((0.24, 0), (0.6, 1)):

@@ -18,7 +18,8 @@ from refdiff.baselines.registry import get_methods
 from refdiff.cli.main import main
 from refdiff.core.masks import to_rle
 from refdiff.core.proposals import Proposals
-from refdiff.evaluation.run_folder import HEADER, REPORT, ROWS, read_rows
+from refdiff.evaluation.rows_folder import HEADER, ROWS
+from refdiff.evaluation.run_folder import REPORT, read_rows
 from refdiff.evaluation.tables import Run, paper_tables
 
 PLUGINS = '''

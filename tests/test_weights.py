@@ -9,14 +9,19 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 
+from conftest import shapes
 from hub_stand_in import Hub, Repository, serve
 from refdiff import RefDiff
 from refdiff.errors import BundleError, InputError
+from refdiff.settings import PRESETS
 from refdiff.weights import cache, hub, layout, load
+from refdiff.weights.cache import sha256
 from refdiff.weights.check import check_bundle, describe
 from refdiff.weights.manifest import _BUILT_IN, EMBEDDED, find_bundle, names
 
@@ -137,6 +142,40 @@ def test_a_part_of_another_bundle_and_a_pipeline_folder(bundle, tmp_path):
 def test_a_manifest_that_cannot_be_used(tmp_path, text, words):
     (tmp_path / "refdiff.json").write_text(text)
     assert words in refused(find_bundle, tmp_path)
+
+
+# Saving
+
+
+def test_a_saved_bundle_gives_the_same_masks(model, tmp_path):
+    changed = RefDiff(model.bundle, model.device, settings=model.settings.replace(alpha=0.4, crops_per_batch=8))
+    changed.save_pretrained(tmp_path / "saved")
+    loaded = RefDiff.from_pretrained(tmp_path / "saved", device="cpu")
+    assert loaded.settings == changed.settings and loaded.bundle.domain == model.bundle.domain
+    assert [loaded.bundle.settings(name) for name in PRESETS] == [model.bundle.settings(name) for name in PRESETS]
+    assert loaded.bundle.fingerprint() == model.bundle.fingerprint() and loaded.bundle.licence == model.bundle.licence
+    first, second = (each(shapes(), "the ball on the left") for each in (changed, loaded))
+    assert np.array_equal(first.mask, second.mask) and first.mask.any() and first.score == second.score
+    assert first.confidence is None and loaded.bundle.calibration is None  # fitted for another alpha
+    own = contents(MINI)
+    assert {name: data for name, data in contents(tmp_path / "saved").items() if name in own and "/" in name} == {
+        name: data for name, data in own.items() if "/" in name}
+    assert str(tmp_path) not in (tmp_path / "saved" / "README.md").read_text("utf-8")
+    card = ModelCard.load(tmp_path / "saved" / "README.md")
+    assert (card.data.license, card.data.library_name, card.data.pipeline_tag) == (
+        "apache-2.0", "refdiff", "image-segmentation")
+    for words in ("`alpha`: 0.4", "91 nouns", "confidence` is None", sha256(MINI / "sam" / "model.safetensors")):
+        assert words in card.text
+    with pytest.raises(InputError, match="not empty"):
+        changed.save_pretrained(tmp_path / "saved")
+
+
+def test_a_calibration_is_saved_with_the_settings_it_was_fitted_for(model, tmp_path):
+    batched = RefDiff(model.bundle, model.device, settings=model.settings.replace(crops_per_batch=8))
+    for number, each in enumerate((model, batched)):
+        each.save_pretrained(tmp_path / str(number))
+        saved = find_bundle(tmp_path / str(number))
+        assert saved.calibration == model.bundle.calibration and saved.settings() == each.settings
 
 
 # Loading
@@ -459,6 +498,23 @@ def test_only_the_parts_that_are_asked_for_are_fetched(web, capsys):
     assert {path.rpartition("/")[0].split("/")[1] for path in web.sent} == {"stable-diffusion-v1-5"}
     captured = capsys.readouterr()
     assert not captured.out and "licence: CreativeML" in captured.err
+
+
+def test_a_bundle_of_the_hub_is_saved_with_its_sources(web, tmp_path):
+    """Weights that were in shards stay in shards; what was a pickle is saved as it was converted."""
+    heavy = RefDiff.from_pretrained("sd15", device="cpu")
+    heavy.save_pretrained(tmp_path / "saved")
+    saved = find_bundle(tmp_path / "saved")
+    assert all(saved.locate(part) == tmp_path / "saved" / part for part in PINS) and saved.has("baseline_clip")
+    assert (saved.name, saved.licence, saved.settings()) == ("sd15", heavy.bundle.licence, heavy.settings)
+    for part in PINS:
+        source, copy = contents(heavy.bundle.part(part)), contents(saved.part(part))
+        assert copy.items() <= source.items() and not any(name.endswith((".bin", ".ckpt", ".h5")) for name in copy)
+    assert len(list((tmp_path / "saved" / "sam").glob("*-of-00002.safetensors"))) == 2
+    card = ModelCard.load(tmp_path / "saved" / "README.md")
+    assert (card.data.license, card.data.license_name) == ("other", "several") and "trained on" in card.text
+    for repo, revision in PINS.values():
+        assert f"| {repo} | {revision} |" in card.text
 
 
 def test_another_pull_request_in_the_cache_is_not_used(web):

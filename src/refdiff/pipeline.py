@@ -27,6 +27,7 @@ from .scene import EncodedImage
 from .settings import VARIANTS, Settings, Variant
 from .weights.load import load_clip, load_sam, load_scheduler, load_tokenizer, text_positions, vae_stride, weight_gb
 from .weights.manifest import Bundle, find_bundle
+from .weights.save import save_bundle
 
 Model = TypeVar("Model")
 _MOST_TEXTS, _TEXTS_AT_ONCE = 4096, 128
@@ -70,6 +71,15 @@ class RefDiff:
         bundle = find_bundle(name)
         settings, where = bundle.settings(preset), find_device(device)
         return cls(bundle, where, find_dtype(dtype, where, preset), settings, memory, fast)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the bundle with the present settings to a folder that is new or empty, ready for the Hub: copies of its
+        files, refdiff.json, and a model card. `from_pretrained(folder)` then gives the same masks.
+
+        A part that is only on the Hub is fetched first. Raises InputError where the folder is not empty, BundleError
+        where a part is not available, and RefDiffError when the disk refuses.
+        """
+        save_bundle(self.bundle, Path(folder), self.settings)
 
     def __call__(self, image: ImageLike, expression: str, variant: Variant = "full", settings: Settings | None = None,
                  proposals: str | Path | Proposals | None = None) -> Segmentation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -16,6 +16,9 @@ from .core.masks import boxes, to_rle
 from .errors import InputError
 from .language import Expression, Query
 from .settings import Variant
+
+if TYPE_CHECKING:
+    from supervision import Detections
 
 Box = tuple[int, int, int, int]
 
@@ -123,6 +126,28 @@ class Segmentation:
             raise InputError(f"There is nothing to cut out: nothing was found for {self.expression.text!r}.")
         alpha = self.mask.astype(np.uint8)[..., None] * 255
         return Image.fromarray(np.concatenate([self.image, alpha], axis=-1)).crop(self.box)
+
+    def to_supervision(self) -> Detections:
+        """The instances as `supervision.Detections`, best first, all of class 0: `xyxy` float32 [N, 4] in px, `mask`
+        bool [N, H, W], and `confidence` float32 [N], which is their scores where an instance has no confidence. `data`
+        has the expression as 'class_name' and the 'score' of each, float64 [N].
+
+        Raises InputError where supervision is not installed.
+        """
+        try:
+            from supervision import Detections
+        except ImportError:
+            raise InputError("to_supervision() needs supervision; install it with pip install "
+                             "'refdiff[supervision]'.") from None
+        masks = np.zeros((len(self.instances), *self.image.shape[:2]), bool)
+        for mask, instance in zip(masks, self.instances, strict=True):
+            mask[:] = instance.mask
+        scores = np.array([each.score for each in self.instances])
+        sure = [each.confidence for each in self.instances if each.confidence is not None]
+        return Detections(
+            xyxy=boxes(masks).astype(np.float32), mask=masks, class_id=np.zeros(len(masks), int),
+            confidence=np.array(sure if len(sure) == len(masks) else scores, np.float32),
+            data={"class_name": np.full(len(masks), self.expression.text), "score": scores})
 
     def __repr__(self) -> str:
         height, width = self.image.shape[:2]

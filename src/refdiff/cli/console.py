@@ -6,8 +6,12 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ..errors import RefDiffError
+
+if TYPE_CHECKING:
+    from ..evaluation.engine import Progress
 
 
 def tell(sentence: str) -> None:
@@ -19,6 +23,17 @@ def tell(sentence: str) -> None:
             pass
         except OSError:
             _drop_the_rest(2)
+
+
+def show_progress(progress: Progress) -> None:
+    """On standard error: one line that changes on a terminal, else a line now and then."""
+    last = progress.done == progress.total
+    if sys.stderr is None or not (sys.stderr.isatty() or last or progress.done % 50 == 0):
+        return
+    with contextlib.suppress(OSError, ValueError):
+        print(f"{progress.done}/{progress.total} images, {progress.rate:.1f} expressions/s, "
+              f"{progress.remaining / 60:.1f} min left ", end="\r" if sys.stderr.isatty() and not last else "\n",
+              file=sys.stderr, flush=True)
 
 
 def prepare() -> None:

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import statistics
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.files import shown
 from ..errors import InputError
-from .console import show, table, tell
-from .options import chosen_methods, load_model, method_option, model_options
+from .console import show, show_progress, table, tell
+from .options import chosen_methods, engine_options, load_model, method_option, model_options, workers
 
 if TYPE_CHECKING:
     from ..baselines.registry import Method
     from ..datasets import Dataset
-    from ..evaluation.runner import Progress
     from ..settings import Settings
 
-_MOST_WORKERS = 256
 _METRICS = ("oIoU", "mIoU", "Pr@0.5")
 
 
@@ -52,9 +48,7 @@ def add_commands(commands: Any) -> None:
     evaluate.add_argument("--accept", action="store_true",
                           help="200 expressions alone, and whether their figures agree with the paper's (status 1 "
                                "where not)")
-    evaluate.add_argument("--engine", choices=("local", "ray"), default="local",
-                          help="ray: share the images among processes or machines (default: local)")
-    evaluate.add_argument("--workers", metavar="N", type=int, default=2, help="of the ray engine (default: 2)")
+    engine_options(evaluate)
     model_options(evaluate)
     evaluate.add_argument("--seeds", metavar="N,N...",
                           help="instead of --seed: RUN/seed-N has the run with each; mean and standard deviation")
@@ -75,8 +69,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    if not 1 <= options.workers <= _MOST_WORKERS:
-        raise InputError(f"--workers must be from 1 to {_MOST_WORKERS}.")
+    count = workers(options)
     splits, seeds = _splits(options), _seeds(options)
     methods = chosen_methods(options)
     from ..datasets import open_dataset
@@ -100,7 +93,7 @@ def _evaluate(options: argparse.Namespace) -> int:
             if out != options.out:
                 tell(f"{shown(out)}:")
             reports.append(evaluate(model, dataset, methods, out, options.proposals,
-                                    options.workers if options.engine == "ray" else 0, _show_progress, shard))
+                                    count, show_progress, shard))
             _tell_faults(reports[-1], out)
         rows += [(*([dataset.split] if len(splits) > 1 else []), *row) for row in _figures(reports)]
     show(table([(*(["split"] if len(splits) > 1 else []), "method", "expressions", *_METRICS), *rows]))
@@ -184,17 +177,6 @@ def _tell_faults(report: dict[str, Any], out: Path) -> None:
     if faults := report["faults"]:
         tell(f"{len(faults)} expressions could not be used; {shown(out / 'report.json')} names them, the first: "
              f"{faults[0]['fault']}")
-
-
-def _show_progress(progress: Progress) -> None:
-    """On standard error: one line that changes on a terminal, else a line now and then."""
-    last = progress.done == progress.total
-    if sys.stderr is None or not (sys.stderr.isatty() or last or progress.done % 50 == 0):
-        return
-    with contextlib.suppress(OSError, ValueError):
-        print(f"{progress.done}/{progress.total} images, {progress.rate:.1f} expressions/s, "
-              f"{progress.remaining / 60:.1f} min left ", end="\r" if sys.stderr.isatty() and not last else "\n",
-              file=sys.stderr, flush=True)
 
 
 def _merge(options: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import RefDiffError
-from . import bench, evaluate, models, research, segment, serve, sheets
+from . import batch, bench, evaluate, export, models, research, segment, serve, sheets
 from .console import finish, prepare, tell
 
 
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="refdiff", description="Point at things in an image with words.")
     parser.add_argument("--version", action="version", version=f"refdiff {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for group in (segment, models, evaluate, research, sheets, bench, serve):
+    for group in (segment, batch, export, models, evaluate, research, sheets, bench, serve):
         group.add_commands(commands)
     return parser
 

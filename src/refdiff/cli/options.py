@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ..pipeline import RefDiff
 
 
+_MOST_WORKERS = 256
+
+
 def model_options(parser: argparse.ArgumentParser, name: bool = True) -> None:
     """Options of every command that runs a model; without `name`, the command takes the model's name by itself."""
     if name:
@@ -44,6 +47,20 @@ def method_option(parser: argparse.ArgumentParser, default: str) -> None:
                         help="methods, 'all' built-in ones that fetch no model of their own, file.py:function for one "
                              "of your own, which is run, or the name under which an installed package offers one "
                              f"(default: {default})")
+
+
+def engine_options(parser: argparse.ArgumentParser) -> None:
+    """`--engine` and `--workers`, for `workers`."""
+    parser.add_argument("--engine", choices=("local", "ray"), default="local",
+                        help="ray: share the images among processes or machines (default: local)")
+    parser.add_argument("--workers", metavar="N", type=int, default=2, help="of the ray engine (default: 2)")
+
+
+def workers(options: argparse.Namespace) -> int:
+    """How many workers share the images; 0 for none. Raises InputError for a number out of range."""
+    if not 1 <= options.workers <= _MOST_WORKERS:
+        raise InputError(f"--workers must be from 1 to {_MOST_WORKERS}.")
+    return options.workers if options.engine == "ray" else 0
 
 
 def chosen_methods(options: argparse.Namespace) -> list[Method]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -140,11 +139,12 @@ def _progress(images: list[Path]) -> Iterable[Path]:
 
 def _write(result: Segmentation, image: Path, out: Path, used: set[str]) -> str:
     """Write mask and overlay under a name not used before in this call; the mask's path."""
-    slug = _short(re.sub(r"[\W_]+", "-", result.expression.text.lower()).strip("-"), 60) or "expression"
-    stem = _short(image.stem, 120)
-    name, number = f"{stem}.{slug}", 2
+    from ..core.files import named_after
+
+    first = named_after(image.name, result.expression.text)
+    name, number = first, 2
     while name in used:
-        name, number = f"{stem}.{slug}-{number}", number + 1
+        name, number = f"{first}-{number}", number + 1
     used.add(name)
     mask = out / f"{name}.mask.png"
     result.save(mask)
@@ -152,11 +152,6 @@ def _write(result: Segmentation, image: Path, out: Path, used: set[str]) -> str:
 
     save_image(result.overlay(), out / f"{name}.overlay.png")
     return str(mask)
-
-
-def _short(text: str, most: int) -> str:
-    """The beginning of the text, at most so many bytes of UTF-8: file names are limited."""
-    return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")
 
 
 def _row(image: Path, result: Segmentation, mask: str | None) -> dict[str, Any]:

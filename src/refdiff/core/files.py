@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import re
 import stat
 import uuid
 from collections.abc import Callable, Iterator
@@ -107,16 +108,24 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise InputError(f"{shown(path)} is not a valid JSON file ({shown(error)}).") from None
 
 
-def read_json_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, Any]]:
-    """(line number from 1, value) of every line of a JSON Lines file that is not blank.
+def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, bytes]]:
+    """(line number from 1, content) of every line of a file that is not blank.
 
     Lines end at a line feed alone, so that strings may hold U+2028 and U+0085. Raises InputError when the file cannot
-    be read, and at the first line that is not valid JSON.
+    be read.
     """
     for number, line in enumerate(read_bytes(path).split(b"\n"), 1):
         text = line.removeprefix(codecs.BOM_UTF8).strip() if number == 1 else line.strip()
-        if not text:
-            continue
+        if text:
+            yield number, text
+
+
+def read_json_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, Any]]:
+    """(line number from 1, value) of every line of a JSON Lines file that is not blank.
+
+    Raises InputError when the file cannot be read, and at the first line that is not valid JSON.
+    """
+    for number, text in read_lines(path):
         try:
             yield number, parse_json(text)
         except ValueError as error:
@@ -130,6 +139,29 @@ def make_folder(folder: Path) -> None:
     except (OSError, ValueError) as error:
         raise InputError(f"{shown(folder)} is not a folder and cannot become one ({_reason(error)}); name another "
                          "one.") from None
+
+
+def make_new_folder(folder: Path) -> None:
+    """Make a folder, which may exist if it is empty. Raises InputError otherwise."""
+    make_folder(folder)
+    try:
+        empty = next(folder.iterdir(), None) is None
+    except OSError as error:
+        raise InputError(f"{shown(folder)} cannot be read ({_reason(error)}); name another folder.") from None
+    if not empty:
+        raise InputError(f"{shown(folder)} is not empty; name another folder, or remove what is in it.")
+
+
+def named_after(image: str, expression: str) -> str:
+    """A name for a file about an image and an expression, without a suffix: of letters and digits of the expression,
+    and short enough for any file system. Several may get the same."""
+    words = _short(re.sub(r"[\W_]+", "-", expression.lower()).strip("-"), 60) or "expression"
+    return f"{_short(Path(image).stem, 120)}.{words}"
+
+
+def _short(text: str, most: int) -> str:
+    """The beginning of the text, at most so many bytes of UTF-8: file names are limited."""
+    return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | Callable[[BinaryIO], object]) -> None:

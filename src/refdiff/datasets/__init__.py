@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from ..core.files import shown
 from ..errors import InputError
+from .manifest import load_manifest
 from .own import load_own
 from .phrasecut import load_phrasecut
 from .reasonseg import load_reasonseg, reasonseg_splits
@@ -14,8 +15,8 @@ from .refcoco_m import is_refcoco_m, load_refcoco_m
 from .refer import Wording, load_refer, refs_file
 from .reference import Dataset, Reference, grouped
 
-__all__ = ["Dataset", "Reference", "load_own", "load_phrasecut", "load_reasonseg", "load_refcoco_m", "load_refer",
-           "open_dataset"]
+__all__ = ["Dataset", "Reference", "load_manifest", "load_own", "load_phrasecut", "load_reasonseg", "load_refcoco_m",
+           "load_refer", "open_dataset"]
 
 TruthAs = Literal["union", "yu2023"]
 

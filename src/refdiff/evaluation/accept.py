@@ -16,7 +16,8 @@ from ..datasets import Dataset, Reference
 from ..errors import InputError
 from . import paper
 from .metrics import Overlap
-from .run_folder import REPORT, read_header, read_rows, write_json
+from .rows_folder import write_json
+from .run_folder import REPORT, read_header, read_rows
 
 EXPRESSIONS = 200
 _RESAMPLES, _LEVEL = 10_000, 0.95

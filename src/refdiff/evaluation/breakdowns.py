@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .run_folder import Row
+from .rows_folder import Row
 
 _SMALL, _MEDIUM = 32**2, 96**2  # px
 

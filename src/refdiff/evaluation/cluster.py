@@ -6,15 +6,13 @@ import logging
 import pickle
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from ..baselines.registry import Method
 from ..datasets import Reference
 from ..errors import InputError, RefDiffError
 from ..pipeline import RefDiff
-from .run_folder import Row
-from .work import evaluate_image, read_image
+from .engine import Job, read_image
+from .rows_folder import Row
 
 _TASKS_EACH = 2  # queued per worker, so that none waits for the driver
 
@@ -22,25 +20,24 @@ _TASKS_EACH = 2  # queued per worker, so that none waits for the driver
 class _Worker:
     """Holds the models; lives in another process."""
 
-    def __init__(self, model: RefDiff, methods: bytes, threads: int):
+    def __init__(self, model: RefDiff, job: bytes, threads: int):
         import torch
 
         torch.set_num_threads(threads)
-        self.model, self._methods = model, methods
+        self.model, self._job = model, job
 
     @cached_property
-    def methods(self) -> list[Method]:
+    def job(self) -> Job:
         """Unpickled by `run`: where a plug-in fails to load here, that is the error, and not an actor that died."""
-        methods: list[Method] = pickle.loads(self._methods)
-        return methods
+        job: Job = pickle.loads(self._job)
+        return job
 
-    def run(self, index: int, references: list[Reference], proposals: str | None) -> tuple[int, list[Row]]:
-        image = read_image(references[0].image)
-        return index, evaluate_image(self.model, references, index, image, self.methods, proposals)
+    def run(self, index: int, references: list[Reference]) -> tuple[int, list[Row]]:
+        return index, self.job(self.model, references, index, read_image(references[0].image))
 
 
-def results(model: RefDiff, images: list[list[Reference]], todo: Sequence[int], methods: Sequence[Method],
-            proposals: str | Path | None, workers: int) -> Iterator[tuple[int, list[Row]]]:
+def results(model: RefDiff, images: Sequence[list[Reference]], todo: Sequence[int], job: Job,
+            workers: int) -> Iterator[tuple[int, list[Row]]]:
     """(index, rows) of every image to do, in the order they are finished.
 
     Joins the cluster that RAY_ADDRESS names, else starts one here. A worker that dies is started again and its images
@@ -58,15 +55,14 @@ def results(model: RefDiff, images: list[list[Reference]], todo: Sequence[int], 
     cuda = model.device.type == "cuda"
     threads = max(1, torch.get_num_threads() // workers)
     kind = ray.remote(num_cpus=threads, num_gpus=1 if cuda else 0, max_restarts=-1, max_task_retries=-1)(_Worker)
-    pickled = pickle.dumps(list(methods))
+    pickled = pickle.dumps(job)
     actors: list[Any] = [kind.remote(model, pickled, threads) for _ in range(workers)]
     waiting: dict[Any, Any] = {}
     remaining = iter(todo)
-    path = None if proposals is None else str(Path(proposals).resolve())
 
     def give(actor: Any) -> None:
         for index in remaining:
-            waiting[actor.run.remote(index, images[index], path)] = actor
+            waiting[actor.run.remote(index, images[index])] = actor
             return
 
     try:

@@ -12,7 +12,8 @@ from typing import Any, BinaryIO
 
 from ..core.files import shown, write_atomically
 from ..errors import InputError
-from .run_folder import Row, read_rows
+from .rows_folder import Row
+from .run_folder import read_rows
 
 _AT_ONCE = 10_000  # rows of a row group
 

@@ -12,7 +12,8 @@ import numpy as np
 from .breakdowns import BREAKDOWNS
 from .generalised import generalised_summary
 from .metrics import Overlap, summary
-from .run_folder import REPORT, TIMINGS, Row, read_header, read_rows, write_json
+from .rows_folder import Row, write_json
+from .run_folder import REPORT, TIMINGS, read_header, read_rows
 
 ALL = "all"
 """What stands in a report for expressions of every kind."""

@@ -3,44 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from .. import __version__
 from ..baselines import yu2023
 from ..baselines.registry import Method
 from ..core.files import make_folder, read_bytes
 from ..core.proposal_files import check_proposals
-from ..datasets import Dataset, Reference
+from ..datasets import Dataset
 from ..errors import InputError
 from ..pipeline import RefDiff
 from . import paper
+from .engine import Progress, about, work_through
 from .report import write_report
-from .run_folder import Row, appended_rows, check_header, keep_whole_images, locked
+from .rows_folder import check_header, locked
+from .run_folder import kind, read_header
 from .shards import Shard
-from .work import evaluate_image, read_image
-
-_AHEAD = 4  # images decoded before the model asks for them
-_LIBRARIES = ("torch", "transformers", "diffusers", "spacy", "numpy", "pillow")
-
-Item = TypeVar("Item")
-Loaded = TypeVar("Loaded")
-
-
-@dataclass(frozen=True)
-class Progress:
-    """`done` of `total` images; `rate` in expressions per second since this start; `remaining` in seconds."""
-
-    done: int
-    total: int
-    rate: float
-    remaining: float
+from .work import evaluate_image
 
 
 def evaluate(model: RefDiff, dataset: Dataset, methods: Sequence[Method], out: str | Path,
@@ -68,24 +49,11 @@ def evaluate(model: RefDiff, dataset: Dataset, methods: Sequence[Method], out: s
         own = [index for index in range(len(images)) if shard is None or index in shard]
         if shard is not None and not own:
             raise InputError(f"Shard {shard} has no image: there are only {len(images)}; use fewer shards.")
-        check_header(folder, header(model, dataset, methods, proposals, shard))
-        done = keep_whole_images(folder, images, [method.name for method in methods])
-        todo = [index for index in own if index not in done]
-        if workers:
-            from .cluster import results
-
-            answers = results(model, images, todo, methods, proposals, workers)
-        else:
-            answers = _local(model, images, todo, methods, proposals)
-        started, expressions = time.monotonic(), 0
-        with appended_rows(folder) as append:
-            for count, (index, rows) in enumerate(answers, 1):
-                append(rows)
-                expressions += len(images[index])
-                seconds = time.monotonic() - started
-                if show:
-                    show(Progress(len(done) + count, len(own), expressions / seconds,
-                                  seconds / count * (len(todo) - count)))
+        check_header(folder, header(model, dataset, methods, proposals, shard), read_header)
+        # workers may be started in another folder
+        given = Path(proposals).resolve() if proposals is not None and workers else proposals
+        work_through(model, images, partial(evaluate_image, methods=list(methods), proposals=given), folder,
+                     kind([method.name for method in methods]), workers, show, own)
         return write_report(folder)
 
 
@@ -105,11 +73,7 @@ def header(model: RefDiff, dataset: Dataset, methods: Sequence[Method], proposal
     # what the bundle names itself is in its fingerprint
     brought = {part: model.bundle.source(part) for part in _needed(model, methods, proposals is not None)
                if part not in model.bundle.parts}
-    return {
-        "refdiff": __version__,
-        "versions": {name: importlib.metadata.version(name) for name in _LIBRARIES},
-        "bundle": {"name": model.bundle.name, "fingerprint": model.bundle.fingerprint()},
-        **({"brought": brought} if brought else {}),
+    return about(model) | ({"brought": brought} if brought else {}) | {
         "dataset": {"name": dataset.name, "split": dataset.split, "annotations": dataset.annotations,
                     "limit": dataset.where.get("limit"), "text": dataset.where.get("text", "sent"),
                     "truth_as": dataset.where.get("truth_as", "union"), "expressions": len(dataset.references),
@@ -119,8 +83,6 @@ def header(model: RefDiff, dataset: Dataset, methods: Sequence[Method], proposal
         "methods": [method.name for method in methods],
         "labels": {method.name: method.label for method in methods},
         "plugins": {method.name: dict(method.origin) for method in methods if method.origin is not None},
-        "settings": model.settings.flat(), "fast": sorted(model.fast),
-        "device": model.device.type, "dtype": str(model.dtype),
         "where": {"dataset": dataset.where, "proposals": None if proposals is None else str(proposals)},
     }
 
@@ -132,20 +94,3 @@ def _needed(model: RefDiff, methods: Sequence[Method], given: bool) -> list[str]
     # a bundle without a CLIP of the baselines lends them its own
     return list(dict.fromkeys("clip" if part == "baseline_clip" and not model.bundle.has(part) else part
                               for part in parts))
-
-
-def _local(model: RefDiff, images: list[list[Reference]], todo: list[int], methods: Sequence[Method],
-           proposals: str | Path | None) -> Iterator[tuple[int, list[Row]]]:
-    for index, image in ahead(todo, lambda index: read_image(images[index][0].image)):
-        yield index, evaluate_image(model, images[index], index, image, methods, proposals)
-
-
-def ahead(items: Iterable[Item], load: Callable[[Item], Loaded]) -> Iterator[tuple[Item, Loaded]]:
-    """(item, what it loads) in order, the next few loading in another thread meanwhile."""
-    iterator = iter(items)
-    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
-        waiting = [(item, pool.submit(load, item)) for item in islice(iterator, _AHEAD)]
-        while waiting:
-            item, future = waiting.pop(0)
-            waiting += [(following, pool.submit(load, following)) for following in islice(iterator, 1)]
-            yield item, future.result()

@@ -12,7 +12,8 @@ from typing import Any, BinaryIO
 from ..core.files import make_folder, open_regular, shown, write_atomically
 from ..errors import InputError
 from .report import write_report
-from .run_folder import REPORT, ROWS, check_header, differences, locked, placed_rows, read_header
+from .rows_folder import ROWS, check_header, differences, locked, placed_rows
+from .run_folder import REPORT, kind, read_header
 
 _MOST = 500  # their rows are read at the same time
 
@@ -60,7 +61,7 @@ def merge(out: str | Path, runs: Sequence[str | Path]) -> dict[str, Any]:
     lines: list[tuple[int, int, int, int]] = []  # image's index, number of the folder, begin and end in its rows
     answers = 0
     for place, (folder, shard) in enumerate(zip(folders, shards, strict=True)):
-        for begin, end, row in placed_rows(folder):
+        for begin, end, row in placed_rows(folder, kind(header["methods"])):
             if row["image_index"] not in shard:
                 raise InputError(f"{shown(folder)} holds rows of image {row['image_index']}, which is not in its shard "
                                  f"{shard}; measure the shard again in another folder.")
@@ -73,7 +74,7 @@ def merge(out: str | Path, runs: Sequence[str | Path]) -> dict[str, Any]:
                          "on each of them again, which measures what is missing.")
     make_folder(out)
     with locked(out):
-        check_header(out, whole)
+        check_header(out, whole, read_header)
         write_atomically(out / ROWS, lambda target: _copy(folders, sorted(lines), target))
         return write_report(out)
 

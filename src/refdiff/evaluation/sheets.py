@@ -19,7 +19,8 @@ from ..core.masks import from_rle
 from ..datasets import Reference, open_dataset
 from ..errors import InputError
 from .maps import Maps
-from .run_folder import Row, fits, read_header, read_rows
+from .rows_folder import Row, fits
+from .run_folder import read_header, read_rows
 
 PICKS = ("worst", "best", "random", "differ")
 TRUTH_COLOUR = (30, 150, 70)

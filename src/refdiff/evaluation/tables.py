@@ -19,7 +19,8 @@ from .breakdowns import BREAKDOWNS
 from .generalised import NAMES as generalised_names
 from .metrics import Overlap
 from .report import ALL
-from .run_folder import REPORT, fits, read_header, read_rows
+from .rows_folder import fits
+from .run_folder import REPORT, read_header, read_rows
 from .significance import LEVEL, Difference, difference
 
 _FULL = "ref-diff"

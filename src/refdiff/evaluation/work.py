@@ -1,16 +1,16 @@
-"""The work on one image: its rows, whichever engine asks for them."""
+"""The work on one image of a dataset: its rows, whichever engine asks for them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from ..baselines.registry import Choice, Method
-from ..core.images import load_image
 from ..core.masks import ious, to_rle
 from ..core.proposal_files import load_proposals
 from ..datasets import Reference
@@ -19,18 +19,12 @@ from ..scene import EncodedImage
 from ..timing import Stopwatch
 from .breakdowns import object_size
 from .metrics import Overlap
-from .run_folder import Row
+from .rows_folder import Row
 
 if TYPE_CHECKING:
     from ..pipeline import RefDiff
 
-
-def read_image(path: Path) -> np.ndarray | InputError:
-    """The image uint8 [H, W, 3], or why there is none."""
-    try:
-        return load_image(path)
-    except InputError as error:
-        return error
+Answer = TypeVar("Answer")
 
 
 def evaluate_image(model: RefDiff, references: Sequence[Reference], index: int, image: np.ndarray | InputError,
@@ -47,7 +41,7 @@ def evaluate_image(model: RefDiff, references: Sequence[Reference], index: int, 
         try:
             usable.append((reference, _truth(reference, image)))
         except InputError as error:
-            rows.append(_fault(index, reference, error))
+            rows.append(fault(index, reference, error))
     if not usable or isinstance(image, InputError):
         return rows
     try:
@@ -55,18 +49,19 @@ def evaluate_image(model: RefDiff, references: Sequence[Reference], index: int, 
                                                               references[0].image_id)
         scene = model.encode(image, proposals=given)
     except InputError as error:
-        return rows + [_fault(index, reference, error) for reference, _ in usable]
+        return rows + [fault(index, reference, error) for reference, _ in usable]
     none_proposed = proposals is not None and given is None
     best = _BestProposals(scene, [(truth, reference.ignored(_size(truth))) for reference, truth in usable])
     texts = [reference.expression for reference, _ in usable]
     for method in methods:
         scene.watch = watch = Stopwatch(model.wait)
         answers: Sequence[Choice | InputError | None]
-        answers = [None] * len(texts) if none_proposed and method.chooses else _answers(method, scene, texts)
+        answers = [None] * len(texts) if none_proposed and method.chooses else each_answer(
+            partial(method, scene), texts)
         spent = {stage: round(value, 2) for stage, value in watch.milliseconds.items()}
         for place, ((reference, truth), answer) in enumerate(zip(usable, answers, strict=True)):
             if isinstance(answer, InputError):
-                rows.append(_fault(index, reference, answer) | {"method": method.name})
+                rows.append(fault(index, reference, answer) | {"method": method.name})
                 continue
             rows.append(_answer(index, reference, method, answer, truth) | best.of(place, answer)
                         | {"milliseconds": spent})
@@ -118,22 +113,23 @@ def _truth(reference: Reference, image: np.ndarray | InputError) -> np.ndarray:
     return reference.truth(_size(image))
 
 
-def _answers(method: Method, scene: EncodedImage, texts: list[str]) -> Sequence[Choice | InputError]:
-    """A choice for each expression; where one of them is refused, each by itself."""
+def each_answer(ask: Callable[[list[str]], Sequence[Answer]], texts: list[str]) -> Sequence[Answer | InputError]:
+    """An answer to each expression; where one of them is refused, each is asked about by itself."""
     try:
-        return method(scene, texts)
+        return ask(texts)
     except InputError:
-        return [_alone(method, scene, text) for text in texts]
+        return [_alone(ask, text) for text in texts]
 
 
-def _alone(method: Method, scene: EncodedImage, text: str) -> Choice | InputError:
+def _alone(ask: Callable[[list[str]], Sequence[Answer]], text: str) -> Answer | InputError:
     try:
-        return method(scene, [text])[0]
+        return ask([text])[0]
     except InputError as error:
         return error
 
 
-def _fault(index: int, reference: Reference, error: InputError) -> Row:
+def fault(index: int, reference: Reference, error: InputError) -> Row:
+    """The row of an expression that cannot be used."""
     return {"image_index": index, "id": reference.id, "image": reference.image.name,
             "expression": reference.expression, "fault": str(error)}
 

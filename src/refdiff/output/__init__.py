@@ -1,0 +1,1 @@
+"""Answers for many images, and answers in the formats of other tools."""
