@@ -1,5 +1,7 @@
 """Answers corrected by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,8 +9,11 @@ from conftest import ROOT, shapes
 from refdiff import InputError
 from refdiff.core.masks import iou_matrix
 from refdiff.method.corrections import follow_clicks
+from refdiff.result import Instance
 
 DISC, SQUARE = shapes()[..., 0] == 200, shapes()[..., 2] == 200
+CORNER = np.zeros_like(DISC)
+CORNER[:3, :3] = True
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +35,8 @@ def test_a_click_inside_adds_a_thing_and_one_outside_takes_it_away(scene, answer
     both = scene.refine(answer, [(110, 48)])
     assert iou(both.mask, DISC | SQUARE) > 0.8 and both.instances[0].score == 1
     assert both.confidence is None and both.expression is answer.expression and both.candidates is answer.candidates
+    specks = replace(both, instances=tuple(Instance(mask, 1.0, None) for mask in (answer.mask | CORNER, both.mask & ~DISC)))
+    assert not (scene.refine(specks, [(36, 48)], [0]).mask & CORNER).any()  # with all that belongs to the thing
     one = scene.refine(both, [(36, 48)], [0])
     assert iou(one.mask, SQUARE) > 0.8 and not one.mask[48, 36]
     assert np.array_equal(scene.refine(answer, [(36, 48), (1, 1)], [1, 0]).mask, answer.mask)  # right already

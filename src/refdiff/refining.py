@@ -35,9 +35,10 @@ def refine(scene: EncodedImage, result: Segmentation, points: Sequence[Point], l
         mask = next(each.mask for each in result.candidates if each.index == candidate)
     if box is not None:
         mask = _best(scene.prompt(points, labels, box), points, labels)
+    things = [each.mask for each in result.instances]
     for number, (point, label) in enumerate(zip(points, labels, strict=True), 1):
         if mask[_cell(point)] != bool(label):
-            mask = _corrected(scene, mask, points[:number], labels[:number])
+            mask = _corrected(scene, mask, things, points[:number], labels[:number])
     instances = (Instance(_read_only(mask), 1.0, None),) if mask.any() else ()
     return replace(result, instances=instances, confidence=None, notice=None)
 
@@ -70,8 +71,9 @@ def _checked(scene: EncodedImage, result: Segmentation, points: Sequence[Point],
     return places, said
 
 
-def _corrected(scene: EncodedImage, mask: np.ndarray, points: Sequence[Point], labels: Sequence[int]) -> np.ndarray:
-    """The mask, corrected at the last of the points.
+def _corrected(scene: EncodedImage, mask: np.ndarray, things: Sequence[np.ndarray], points: Sequence[Point],
+               labels: Sequence[int]) -> np.ndarray:
+    """The mask, once the union of `things`, corrected at the last of the points.
 
     Where that lies in another thing, the thing is added, and where it lies deep in a part of the mask, the part is
     taken away, as a person would mean it; else what it is near to changes, up to the next edges.
@@ -85,7 +87,7 @@ def _corrected(scene: EncodedImage, mask: np.ndarray, points: Sequence[Point], l
             return mask | thing
     else:
         parts, _ = ndimage.label(mask, np.ones((3, 3)))
-        part = parts == parts[cell]
+        part = next((thing & mask for thing in things if thing[cell]), parts == parts[cell])
         depth = ndimage.distance_transform_edt(np.pad(part, 1))[1:-1, 1:-1]
         if depth[cell] > _CORE * depth.max() and np.count_nonzero(part) < _WHOLE * np.count_nonzero(mask):
             return mask & ~part
