@@ -35,7 +35,8 @@ def test_a_click_inside_adds_a_thing_and_one_outside_takes_it_away(scene, answer
     both = scene.refine(answer, [(110, 48)])
     assert iou(both.mask, DISC | SQUARE) > 0.8 and both.instances[0].score == 1
     assert both.confidence is None and both.expression is answer.expression and both.candidates is answer.candidates
-    specks = replace(both, instances=tuple(Instance(mask, 1.0, None) for mask in (answer.mask | CORNER, both.mask & ~DISC)))
+    masks = answer.mask | CORNER, both.mask & ~DISC
+    specks = replace(both, instances=tuple(Instance(mask, 1.0, None) for mask in masks))
     assert not (scene.refine(specks, [(36, 48)], [0]).mask & CORNER).any()  # with all that belongs to the thing
     one = scene.refine(both, [(36, 48)], [0])
     assert iou(one.mask, SQUARE) > 0.8 and not one.mask[48, 36]

@@ -87,7 +87,9 @@ def _corrected(scene: EncodedImage, mask: np.ndarray, things: Sequence[np.ndarra
             return mask | thing
     else:
         parts, _ = ndimage.label(mask, np.ones((3, 3)))
-        part = next((thing & mask for thing in things if thing[cell]), parts == parts[cell])
+        part = parts == parts[cell]
+        if len(things) > 1:  # of several, the whole thing that is clicked, however many pieces it is in
+            part = next((thing & mask for thing in things if thing[cell]), part)
         depth = ndimage.distance_transform_edt(np.pad(part, 1))[1:-1, 1:-1]
         if depth[cell] > _CORE * depth.max() and np.count_nonzero(part) < _WHOLE * np.count_nonzero(mask):
             return mask & ~part
