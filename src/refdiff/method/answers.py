@@ -103,7 +103,10 @@ def answer(query: Query, witness: Witness, settings: QuerySettings) -> Answer:
             chosen[index] = max(chosen.get(index, 0.0), float(judged.likely[k]))
     ordered = sorted(chosen.items(), key=lambda each: -each[1])
     if settings.targets == "one":
-        ordered = ordered[:1] or [(int(likely.argmax()), float(likely.max()))]
+        ordered = ordered[:1]
+    if not ordered and (settings.targets == "one" or settings.threshold == 0):  # the best there is
+        best = likely if likely.any() else witness.named(query.targets[0])
+        ordered = [(int(best.argmax()), float(likely.max()))]
     return Answer(tuple(ordered), likely, present, tuple(missing), tuple(fewer))
 
 
