@@ -107,7 +107,10 @@ def answer(scene: EncodedImage, expressions: Sequence[str]) -> list[Choice]:
         index = int(likely[best])
         parts = {"similarity": float(similar[index]), "relation": float(relations[best]),
                  "coherence": float(coherent[best])}
-        choices.append(Choice(proposals.masks[index], index, float(total[best]), parts))
+        # The others, which cannot win, stand behind the few that were looked at, by similarity.
+        ranked = likely[total.argsort(descending=True, stable=True)].tolist()
+        order = dict.fromkeys([index, *ranked, *similar.argsort(descending=True, stable=True).tolist()])
+        choices.append(Choice(proposals.masks[index], index, float(total[best]), parts, order=tuple(order)))
     return choices
 
 

@@ -134,7 +134,7 @@ def _described(name: str, path: str | None, function: Callable[..., Any]) -> tup
             found = f"{len(answers)} of them" if isinstance(answers, (list, tuple)) else type(answers).__name__
             raise RefDiffError(f"The method {name} must return a list with an answer for each of the "
                                f"{len(expressions)} expressions, not {found}.")
-        return [_checked(name, answer, scene.size) for answer in answers]
+        return [_checked(name, answer, scene) for answer in answers]
 
     return label, call, tuple(needs)
 
@@ -150,11 +150,12 @@ def _failed(what: str, error: BaseException, path: str | None) -> RefDiffError:
                         f"{f': {shown(reason)}' if reason else ''}.")
 
 
-def _checked(name: str, answer: Any, size: tuple[int, int]) -> Choice:
+def _checked(name: str, answer: Any, scene: EncodedImage) -> Choice:
     """An answer as a choice with plain numbers, which a row can hold. Raises RefDiffError for what is not one.
 
     Not InputError, which would count as the fault of an expression.
     """
+    size = scene.size
     mask = answer.mask if isinstance(answer, Choice) else answer
     if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != size:
         found = f"{mask.dtype} {list(mask.shape)}" if isinstance(mask, np.ndarray) else type(mask).__name__
@@ -167,7 +168,9 @@ def _checked(name: str, answer: Any, size: tuple[int, int]) -> Choice:
     valid = {
         "score": score is None or _is_number(score, -_LARGEST_SCORE, _LARGEST_SCORE),
         "confidence": confidence is None or _is_number(confidence, 0, 1),
-        "index": index is None or isinstance(index, Integral),
+        "index": index is None or (_is_number(index, 0, _LARGEST_SCORE) and int(index) == index),
+        "order": not answer.order or _are_places(answer.order, scene.proposals().masks if answer.among is None
+                                                 else answer.among),
         "instances": isinstance(answer.instances, Integral),
         "found": isinstance(answer.found, (bool, np.bool_)),
         "parts": isinstance(answer.parts, dict) and all(
@@ -180,6 +183,12 @@ def _checked(name: str, answer: Any, size: tuple[int, int]) -> Choice:
     return replace(answer, score=score if score is None else float(score), index=index if index is None else int(index),
                    confidence=confidence if confidence is None else float(confidence), found=bool(answer.found),
                    instances=int(answer.instances), parts={part: float(value) for part, value in answer.parts.items()})
+
+
+def _are_places(order: Any, masks: np.ndarray) -> bool:
+    """Whether an order names some of the masks, each once."""
+    return (isinstance(order, (list, tuple)) and all(isinstance(each, Integral) for each in order)
+            and len(set(order)) == len(order) and set(order) <= set(range(len(masks))))
 
 
 def _is_number(value: Any, low: float, high: float) -> bool:

@@ -97,6 +97,8 @@ def _evaluate(options: argparse.Namespace) -> int:
             _tell_faults(reports[-1], out)
         rows += [(*([dataset.split] if len(splits) > 1 else []), *row) for row in _figures(reports)]
     show(table([(*(["split"] if len(splits) > 1 else []), "method", "expressions", *_METRICS), *rows]))
+    if not rows:
+        return 1
     return _accept(options.out) if options.accept else 0
 
 
@@ -175,7 +177,9 @@ def _figures(reports: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
 
 def _tell_faults(report: dict[str, Any], out: Path) -> None:
     if faults := report["faults"]:
-        tell(f"{len(faults)} expressions could not be used; {shown(out / 'report.json')} names them, the first: "
+        from ..evaluation.report import left_out
+
+        tell(f"{left_out(report)} expressions could not be used; {shown(out / 'report.json')} names them, the first: "
              f"{faults[0]['fault']}")
 
 

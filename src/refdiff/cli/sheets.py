@@ -32,7 +32,7 @@ def add_commands(commands: Any) -> None:
 
     failures = commands.add_parser("failures", help="the worst expressions of a run as one HTML page")
     failures.add_argument("folder", metavar="RUN", type=Path)
-    failures.add_argument("--method", default="ref-diff", help="default: ref-diff")
+    failures.add_argument("--method", default="ref-diff", help="one of the run's methods (default: ref-diff)")
     failures.add_argument("--worst", metavar="K", type=int, default=50, help="default: 50")
     failures.add_argument("--out", metavar="FILE", type=Path, default=Path("failures.html"),
                           help="default: failures.html")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,11 @@ ALL = "all"
 _FIRST = 5  # places in a method's order
 _KEPT = ("image_index", "expression", "kind", "iou", "intersection", "union", "area", "look_alikes", "upper_bound",
          "rank")
+
+
+def left_out(report: Mapping[str, Any]) -> int:
+    """How many expressions have a fault: one that several methods refuse is one."""
+    return len({(fault["image"], str(fault["id"])) for fault in report["faults"]})
 
 
 def write_report(folder: Path) -> dict[str, Any]:

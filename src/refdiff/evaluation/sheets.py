@@ -123,8 +123,8 @@ def _columns(folders: Sequence[Path], headers: Sequence[dict[str, Any]],
     asked = list(dict.fromkeys(methods or known))
     for name in asked:
         if name not in known:
-            raise InputError(f"There is no method {shown(repr(name))} in {', '.join(map(shown, folders))}; there is "
-                             f"{shown(', '.join(known))}.")
+            raise InputError(f"There is no method {shown(repr(name))} in {', '.join(map(shown, folders))}; name one "
+                             f"with --method: {shown(', '.join(known))}.")
     columns = []
     for place, (folder, header) in enumerate(zip(folders, headers, strict=True), 1):
         found: dict[str, dict[str, Row]] = {name: {} for name in asked if name in header["methods"]}

@@ -18,7 +18,7 @@ from . import paper
 from .breakdowns import BREAKDOWNS
 from .generalised import NAMES as generalised_names
 from .metrics import Overlap
-from .report import ALL
+from .report import ALL, left_out
 from .rows_folder import fits
 from .run_folder import REPORT, read_header, read_rows
 from .significance import LEVEL, Difference, difference
@@ -270,6 +270,6 @@ def _note(run: Run, counts: str) -> str:
     parts.append(f"{counts} expressions")
     if run.report["shard"] is not None:
         parts.append(f" of shard {shown(run.report['shard'])}")
-    if faults := len(run.report["faults"]):
+    if faults := left_out(run.report):
         parts.append(f" ({faults} faults left out)")
     return "".join([*parts, f"{run.reading}, bundle {run.report['bundle']['name']}, settings {run.fingerprint()}"])
