@@ -7,6 +7,7 @@ import dataclasses
 import ipaddress
 import socket
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ def add_commands(commands: Any) -> None:
                        help="a name that clients may call the server by, beside localhost and addresses")
     serve.add_argument("--behind", dest="proxies", action="append", default=[], metavar="ADDRESS",
                        help="a proxy's address, whose X-Forwarded-For says who asks")
+    serve.add_argument("--folder", metavar="DIR", type=Path,
+                       help="images to label: masks are proposed for all of them, and decided about at /label")
+    serve.add_argument("--expressions", metavar="FILE|TEXT",
+                       help="what to find in them: a file with one expression in a line, or 'cat,dog'; 'EXPRESSION = "
+                            "CATEGORY' gives it another name for export")
     limits = serve.add_argument_group("limits")
     for each in dataclasses.fields(Limits):
         limits.add_argument(f"--{each.name.replace('_', '-')}", type=type(each.default), default=each.default,
@@ -49,8 +55,15 @@ def _serve(options: argparse.Namespace) -> int:
     for address in options.proxies:
         _check_address(address)
     _check_extra()
-    listener = _listener(options.host, options.port)
-    try:
+    if (options.folder is None) != (options.expressions is None):
+        raise InputError("--folder and --expressions go together: the images, and what to find in them.")
+    with ExitStack() as stack:
+        labels = None
+        if options.folder is not None:
+            from ..service.labels import open_labels
+
+            labels = stack.enter_context(open_labels(options.folder, options.expressions))
+        listener = stack.enter_context(_listener(options.host, options.port))
         models = []
         for name in options.models or ["mini"]:
             options.model = name
@@ -58,15 +71,15 @@ def _serve(options: argparse.Namespace) -> int:
         from ..service.app import create_app
         from ..service.server import server_of
 
-        app = create_app(models, limits, token, options.hosts)
+        app = create_app(models, limits, token, options.hosts, labels)
         host, port = listener.getsockname()[:2]
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         if token is None and not ipaddress.ip_address(host).is_loopback:
             tell(f"{where} may be reached from other machines, and no token is asked for; see --token-file.")
         tell(f"serving {', '.join(model.bundle.name for model in models)} at http://{where}; Ctrl+C stops it.")
+        if labels is not None:
+            tell(f"{len(labels)} masks of {len(labels.images)} images are to be decided at http://{where}/label")
         server_of(app, options.proxies).run([listener])
-    finally:
-        listener.close()
     return 0
 
 

@@ -50,7 +50,7 @@ def routes(service: Service) -> APIRouter:
     uploads, images = service.uploads, service.images
 
     def texts(expressions: Sequence[str]) -> tuple[str, ...]:
-        most = service.limits.expressions
+        most = service.limits.expressions_per_request
         if len(expressions) > most:
             raise Problem(422, f"There are {len(expressions)} expressions; at most {most} are taken per request.")
         return tuple(_checked(text, service.limits.characters) for text in expressions)

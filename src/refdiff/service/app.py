@@ -23,6 +23,8 @@ from .api import routes
 from .documents import UNREADY, components
 from .errors import Problem, busy, install_handlers
 from .images import ImageStore
+from .labelling import label_routes, propose_all
+from .labels import Labels
 from .limits import Limits
 from .metrics import Metrics
 from .queue import Job
@@ -98,19 +100,24 @@ def _trial(model: RefDiff) -> Job:
 
 
 def create_app(models: Sequence[RefDiff], limits: Limits | None = None, token: str | None = None,
-               hosts: Collection[str] = ()) -> FastAPI:
+               hosts: Collection[str] = (), labels: Labels | None = None) -> FastAPI:
     """The HTTP API of these models, the first of which answers where a request names none.
 
     `token`, if given, is what requests for /v1/ and /metrics must bear; `hosts` are names that the server may be called
-    by, beside localhost and its addresses. `app.state.service` is its `Service`. Raises InputError.
+    by, beside localhost and its addresses; `labels`: the folder whose images the first model is asked about, in the
+    background, to be decided at /label. `app.state.service` is its `Service`. Raises InputError.
     """
     service = Service(models, limits or Limits())
+    if labels is not None:
+        labels.use(models[0])
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         for worker in service.workers.values():
             worker.start()
         tasks = [asyncio.create_task(service.warm_up()), asyncio.create_task(_sweep(service.images))]
+        if labels is not None:
+            tasks.append(asyncio.create_task(propose_all(labels, service.worker(None))))
         yield
         service.stop()
         for task in tasks:
@@ -126,8 +133,10 @@ def create_app(models: Sequence[RefDiff], limits: Limits | None = None, token: s
     install_handlers(app)
     app.add_middleware(Guard, metrics=service.metrics, token=token, hosts=hosts)
     app.include_router(routes(service))
+    if labels is not None:
+        app.include_router(label_routes(service, labels))
     _probes(app, service)
-    _page(app)
+    _page(app, labels is not None)
     _describe(app, token is not None)
     return app
 
@@ -159,7 +168,7 @@ def _probes(app: FastAPI, service: Service) -> None:
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _page(app: FastAPI) -> None:
+def _page(app: FastAPI, labelling: bool) -> None:
     if PAGE.is_dir():
         app.mount("/page", StaticFiles(directory=PAGE), name="page")
 
@@ -168,6 +177,11 @@ def _page(app: FastAPI) -> None:
         if not (PAGE / "index.html").is_file():
             raise HTTPException(404)
         return FileResponse(PAGE / "index.html")
+
+    if labelling:
+        @app.get("/label", include_in_schema=False)
+        async def label() -> FileResponse:
+            return FileResponse(PAGE / "label.html")
 
 
 def _describe(app: FastAPI, guarded: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from .label_schemas import DecideRequest
 from .schemas import (
     CorrelationRequest,
     DownloadRequest,
@@ -30,6 +31,7 @@ _EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     CorrelationRequest: {"expression": "the red ball", "colours": "heat"},
     RefineRequest: {"answer": "Zx1mYb0Q", "points": [[16, 16], [2, 2]], "labels": [1, 0]},
     DownloadRequest: {"answers": ["Zx1mYb0Q"], "format": "zip"},
+    DecideRequest: {"decision": "accept"},
 }
 
 

@@ -22,7 +22,7 @@ class Limits(Checked):
 
     body_mb: float = _limit(20.0, 0.001, 1000, "MB of a request's body")
     megapixels: float = _limit(12.5, 0.001, 100, "million pixels of an image")
-    expressions: int = _limit(16, 1, 1000, "expressions per request")
+    expressions_per_request: int = _limit(16, 1, 1000, "expressions per request")
     characters: int = _limit(300, 1, MAX_CHARACTERS, "characters of an expression")
     queue: int = _limit(32, 1, 10_000, "requests that wait for a model")
     queue_per_client: int = _limit(8, 1, 10_000, "of those, from one address")

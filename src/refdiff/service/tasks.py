@@ -57,6 +57,14 @@ def _answering(scene_of: Callable[[], EncodedImage], settings: Settings, variant
     return perform
 
 
+def propose(scene: EncodedImage, texts: Sequence[str]) -> Iterator[Job]:
+    """What `encode` and an answer to each expression come to, in steps that do not keep others waiting for long; the
+    last gives the answers."""
+    yield _alone("", "encode", lambda: scene, EncodedImage.proposals)
+    yield _alone("", "latents", lambda: scene, lambda own: own.latents(own.settings.generative))
+    yield _alone("", "answer", lambda: scene, lambda own: own.segment(texts))
+
+
 def encode(model: RefDiff, client: str, content: bytes) -> Job:
     """(scene, proposals' masks) of an image file, with what every answer needs of it."""
     def perform(scene: EncodedImage) -> Any:

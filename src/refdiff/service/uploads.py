@@ -181,7 +181,8 @@ class _Parts:
     def __init__(self, limits: Limits):
         self.found: dict[str, list[bytearray]] = {}
         self._most = {"image": (1, limits.body_bytes), "options": (1, _OPTIONS_BYTES),
-                      "expression": (limits.expressions, 4 * limits.characters + 1000)}  # bytes: UTF-8, and spaces
+                      # in bytes: UTF-8, and spaces
+                      "expression": (limits.expressions_per_request, 4 * limits.characters + 1000)}
         self._header = {"name": bytearray(), "value": bytearray()}
         self._disposition = b""
         self._name, self._ended = "", False

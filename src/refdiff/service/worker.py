@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -32,6 +33,7 @@ class Worker:
         self.model, self.name, self._limits, self._metrics = model, model.bundle.name, limits, metrics
         self.stopping = False
         self._queue = Queue(limits)
+        self._spare: deque[Job] = deque()
         self._running: list[Job] = []
         self._begun = 0.0
         self._changed = threading.Condition()
@@ -44,7 +46,8 @@ class Worker:
         """Refuse what waits and what comes; what runs is finished."""
         with self._changed:
             self.stopping = True
-            waiting = self._queue.drain()
+            waiting = [*self._queue.drain(), *self._spare]
+            self._spare.clear()
             self._changed.notify_all()
         for job in waiting:
             _give(job, busy(503, _STOPPING, 10))
@@ -83,6 +86,22 @@ class Worker:
                 self._abandon(job)
                 done.cancel()
 
+    async def do_when_idle(self, job: Job) -> Any:
+        """The result of a job that is done when nothing else waits, however late that is.
+
+        Raises Problem when the server stops, and whatever the work raises.
+        """
+        with self._changed:
+            if self.stopping:
+                raise busy(503, _STOPPING, 10)
+            self._spare.append(job)
+            self._changed.notify()
+        result, _ = await asyncio.wrap_future(job.result)
+        return result
+
+    def _spared(self) -> list[Job]:
+        return [self._spare.popleft()] if self._spare else []
+
     def _submit(self, job: Job) -> None:
         with self._changed:
             if self.stopping:
@@ -100,7 +119,7 @@ class Worker:
         while True:
             with self._changed:
                 self._running = []
-                while not (jobs := self._queue.take()):
+                while not (jobs := self._queue.take() or self._spared()):
                     if self.stopping:
                         return
                     self._changed.wait()
