@@ -470,10 +470,10 @@ def doubled(levels: int) -> bytes:
 ])
 def test_hostile_pickles_are_refused_at_once(tmp_path, data):
     (tmp_path / "refs.p").write_bytes(data)
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(InputError, match="plain data"):
         load_plain_pickle(tmp_path / "refs.p")
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.skipif(not FAULTS.is_dir(), reason="the collected faults (../shared/faults) are not here")
