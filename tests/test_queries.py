@@ -167,6 +167,34 @@ the cat on the left and right = one cat, at left, at right
 the cat between the dog and = one cat, between (one dog)
 the clown and the balloon above him = one clown + one balloon, above (one clown)
 
+both the red mug and the blue one = one mug, red + one mug, blue
+both cats next to the man and the dog = 2 cat, next to (one man) + one dog
+mug nearest lamp = one mug, closest to (one lamp)
+the chair further back = one chair, at back
+dog that is neither on the couch nor under the table = one dog, not below (one table), not on (one couch)
+neither the cat nor the dog nor the mouse = all thing, not (one cat), not (one dog), not (one mouse)
+not the left cat, the right one = one cat, at right
+i don't want the cat, i want the dog = one dog
+do not pick the cat and the dog = all thing, not (one cat), not (one dog)
+no red shirt guy = one guy, not with (one shirt, red)
+mug no handle on the left = one mug, at left, not with (one handle)
+the smallest but one cat = one cat, #2 smallest
+red, blue or green car on the left = one car, red, at left + one car, blue, at left + one car, green, at left
+two red or blue cars = 2 car, blue, red
+black and white cats = all cat, black, white
+man in red or blue shirt = one man, with (one shirt, blue, red)
+the mug and the boy with a ball and a bag = one mug + one boy, with (one bag), with (one ball)
+a boy holding an umbrella and a bag = one boy, with (one umbrella) + one bag
+the girl with a ball and a dog = one girl, with (one ball) + one dog
+rt most car = one car, #1 from right
+upper r corner = one thing, at right, at top
+the letter l = one letter l
+mug|left = one mug, at left
+mug(left) = one mug, at left
+mug no. 2 = one mug number 2
+the cat not above and to the left of the laptop = one cat, not above (one laptop), not left of (one laptop)
+cat above left of the tree = one cat, above (one tree), left of (one tree)
+
 cup to the immediate right of the laptop = one cup, right of (one laptop)
 the chair slightly to the left of the sofa = one chair, left of (one sofa)
 bike off to the right = one bike, at right
@@ -231,6 +259,12 @@ the lamp that is on = one lamp = on
 everyone but him = all person = but
 a person holding nothing = one person = nothing holding
 the cat not = one cat = not
+the 🐱 on the left = one thing, at left = 🐱
+more than two dogs = 2 dog = more than
+at least two cats = 2 cat = at least
+half of the apples = all apple = half of
+neither of the dogs = all dog = neither of
+something to eat = one thing = eat
 the roof of = one roof = of
 """.strip().splitlines()
 

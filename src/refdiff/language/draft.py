@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from . import words
@@ -29,6 +29,8 @@ class Draft:
     """An ordinal whose side or size is still to come; negative from the last."""
     negate: bool = False
     """Whether the next condition is negated."""
+    colours: list[str] = field(default_factory=list)
+    """Of which it has one, in "blue or red car"; the last is among the conditions."""
     linked: bool = False
     """Whether what follows is said by "that is"."""
 
@@ -118,3 +120,9 @@ class Draft:
             self.rank("left")
         number = self.number if self.number is not None else "all" if self.plural else 1
         return Target(self.head or THING, number, tuple(self.conditions))
+
+    def each(self) -> list[Target]:
+        """The target in each of its colours."""
+        target = self.finished()
+        others = [each for each in target.conditions if each != Attribute(self.colours[-1])] if self.colours else []
+        return [replace(target, conditions=(*others, Attribute(colour))) for colour in self.colours] or [target]

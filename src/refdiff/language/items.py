@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -57,6 +58,8 @@ def items(text: str) -> list[Item]:
     found: list[Item] = []
     while tokens:
         item, length = _first(tokens, found[-1] if found else END)
+        if any(unicodedata.category(sign) == "So" for sign in item.text):
+            item = replace(item, idea="ignored")  # an emoji may stand for the thing
         if item.idea != "word" or any(map(str.isalnum, item.text)):
             found.append(item)
         del tokens[:length]
@@ -107,7 +110,7 @@ def _place_and_relation(phrase: tuple[str, ...], previous: Item) -> bool:
     return relation and side and previous.idea in ("determiner", "relation", "at")
 
 
-_BEFORE_REQUESTS: tuple[Idea, ...] = ("fill", "that", "be", "viewer")
+_BEFORE_REQUESTS: tuple[Idea, ...] = ("fill", "that", "be", "viewer", "not")
 _AFTER_REQUESTS: tuple[Idea, ...] = ("determiner", "number", "everything", "pronoun", "viewer", "fill", "be",
                                        "request")
 

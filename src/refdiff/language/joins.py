@@ -7,7 +7,7 @@ from dataclasses import replace
 from . import kinds
 from .draft import Draft
 from .items import Item
-from .nouns import clause
+from .nouns import clause, plural_follows, thing_follows
 from .query import THING, Attribute, Relation
 from .reader import Reader
 from .relations import of_another
@@ -30,11 +30,32 @@ def and_(reader: Reader, draft: Draft, item: Item) -> bool:
     if item.text == "," and draft.outer is None and reader.see(ahead).idea == "word" and _had(reader, draft, ahead):
         reader.skip(ahead)
         return reader.relate(draft, "with")
+    if _colours(reader, draft):
+        return True
     if reader.see(ahead).idea and not _more(reader, draft, ahead):
         return False
     both = isinstance(last, Attribute) and _adjectives(reader, draft, ahead)  # "not red and blue"
     draft.negate = negated and (item.text == "or" or both)
     return reader.skip(ahead)
+
+
+def _colours(reader: Reader, draft: Draft) -> bool:
+    """Colours of which each thing has one: "blue or red car" and "red and blue cars", but not "a red and blue ball"
+    nor, as white goes with another, "black and white cats"."""
+    last = draft.conditions[-1] if draft.conditions else None
+    before_noun = draft.head is None or draft.linked
+    if draft.outer or draft.number not in (None, "all") or not before_noun or not isinstance(last, Attribute):
+        return False
+    colours, end = [last.word], 0
+    while reader.see(end).idea == "and" and reader.see(reader.past("and", start=end)).text in kinds.COLOURS:
+        end = reader.past("and", start=end) + 1
+        colours.append(reader.see(end - 1).text)
+    by_or = any(reader.see(i).text == "or" for i in range(end))
+    several = by_or or (plural_follows(reader, end) and not (len(colours) == 2 and "white" in colours))
+    if last.negated or colours[0] not in kinds.COLOURS or len(colours) == 1 or not several:
+        return False
+    draft.colours, draft.conditions[-1] = colours, Attribute(colours[-1])
+    return reader.skip(end)
 
 
 def _had(reader: Reader, draft: Draft, ahead: int) -> bool:
@@ -96,20 +117,24 @@ def except_(reader: Reader, draft: Draft, item: Item) -> bool:
     draft.head, draft.number = draft.head or THING, "all"
     reader.skip()
     _leave_out(reader, draft, item)
-    while reader.see().idea == "and" and reader.see(reader.past("and", "fill")).idea:
+    while reader.see().idea == "and" and reader.see(reader.past("and")).idea not in ("", "fill", "be"):
         reader.skip()
         _leave_out(reader, draft, item)
     return True
 
 
 def not_(reader: Reader, draft: Draft, item: Item) -> bool:
-    """Negates in "not red" and leaves out in "not the cat"; "not the cat but the dog" asks for the dog."""
-    if draft.brief and draft.head is not None and not draft.linked:
+    """Negates in "not red" and leaves out in "not the cat"; "not the cat but the dog" asks for the dog, and so
+    does "not the cat, the dog"."""
+    if (draft.brief and draft.head is not None and not draft.linked) or (item.text == "nor" and draft.outer):
         return False
-    if reader.see(-1).text in DOES and reader.see(1).verb:
+    if reader.see(-1).text in DOES and (reader.see(1).verb or reader.see(1).idea == "fill"):
         return _not_done(reader, draft, item)
-    if item.text == "no" and draft.head is not None and reader.clothes(1, kinds.HAD):
+    if item.text == "no" and draft.head is not None and (reader.clothes(1, kinds.HAD) or _lacks(reader, draft)):
         return _not_worn(reader, draft)
+    if item.text == "no" and draft.head is None and _worn_by(reader):
+        draft.negate = True
+        return reader.skip()
     if item.text == "no" and draft.named and reader.see(1).text == "person" and reader.see(2).idea == "be":
         reader.skip()  # "the couch that nobody is sitting on"
         clause(reader, draft, negated=True)
@@ -121,19 +146,51 @@ def not_(reader: Reader, draft: Draft, item: Item) -> bool:
     if not _thing(reader, draft, ahead) or (bare and (draft.outer or draft.conditions or draft.order)):
         draft.negate = True
         return reader.skip()
+    start = reader.at
     reader.skip(ahead)
     draft.head = draft.head or THING
     _leave_out(reader, draft, item)
-    if bare and reader.see().idea == "but":
-        draft.head, draft.conditions = None, []
-        return reader.skip()
-    draft.number = "all" if bare else draft.number
+    if bare and not _corrected(reader, draft, start):
+        draft.number = "all"
     return True
 
 
+def _corrected(reader: Reader, draft: Draft, start: int) -> bool:
+    """Whether what is asked for follows what is not, which then is as if it had not been said."""
+    asked = reader.see(reader.past("fill", "be", "viewer", start=1)).idea == "determiner"
+    if reader.see().idea != "but" and not (reader.see().text == "," and asked):
+        return False
+    for each in draft.conditions:
+        if isinstance(each, Relation) and each.to[0].head != THING:
+            draft.like = each.to[0].head  # "not the left cat, the right one"
+    draft.head, draft.number, draft.conditions = None, None, []
+    del reader.items[start : reader.at + 1]
+    reader.at = start
+    return True
+
+
+def _lacks(reader: Reader, draft: Draft) -> bool:
+    """As in "mug no handle"."""
+    return draft.named and reader.see(1).idea == "word" and reader.see(1).text != "person" and thing_follows(reader, 1)
+
+
+def _worn_by(reader: Reader) -> bool:
+    """As in "no shirt guy"."""
+    names = [each.text for each in reader.run(1) if each.noun]
+    return len(names) > 1 and names[-1] in kinds.WEARERS and names[-2] in kinds.CLOTHES
+
+
 def _not_done(reader: Reader, draft: Draft, item: Item) -> bool:
-    """As in "does not fly"; of a filler, "does not look at the ball", the denial is not understood."""
+    """As in "does not fly" and, of a request, "do not pick the cat"; of a filler, "does not look at the ball", the
+    denial is not understood."""
     following = reader.see(1)
+    if following.idea == "fill" and draft.outer is None and not draft.something and (
+            _thing(reader, draft, reader.past("viewer", start=2))):
+        start = reader.at
+        reader.skip()
+        except_(reader, draft, item)
+        _corrected(reader, draft, start)
+        return True
     if following.idea != "fill":
         draft.linked = draft.negate = True
         return reader.skip()

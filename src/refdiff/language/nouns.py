@@ -38,7 +38,8 @@ def word(reader: Reader, draft: Draft, item: Item) -> bool:
         draft.head, draft.plural = " ".join(before), False
         return True
     if name in kinds.WEARERS and kinds.CLOTHES.issuperset(before[-1:]) and before:  # "red shirt guy"
-        draft.relate("with", Target(" ".join(before), conditions=tuple(Attribute(each.text) for each in run[:first])))
+        worn = Target(" ".join(before), conditions=tuple(Attribute(each.text) for each in run[:first]))
+        draft.relate("with", worn, negated=draft.negated())  # "no shirt guy"
         draft.head = name
     else:
         _describe(draft, *run[:first])
@@ -158,6 +159,8 @@ def number(reader: Reader, draft: Draft, item: Item) -> bool:
     """As in "two dogs", "dogs (both)" and "player 12". A "pair of scissors" is one thing."""
     if item.text == "pair" and reader.see(1).idea == "of" and reader.see(2).text in kinds.PAIRED:
         return word(reader, draft, item)
+    if item.text == "both" and _joins(reader):
+        return reader.skip()
     if item.text in words.SOME_OF_ALL:
         reader.ignore(item.text)
     if draft.head is not None and item.text.isdecimal():
@@ -165,6 +168,23 @@ def number(reader: Reader, draft: Draft, item: Item) -> bool:
     elif draft.head is None or (draft.plural and draft.number is None):
         draft.number = item.value
     return reader.skip()
+
+
+def _joins(reader: Reader) -> bool:
+    """Whether "both" is of a thing and another: "both the red mug and the blue one", unlike "both cats"."""
+    start = reader.past("determiner", "side", "extreme", "superlative", "ordinal", "part", start=1)
+    return reader.see(start).idea in ("word", "one", "and") and not plural_follows(reader, start) and any(
+        item.idea == "and" for item in reader.items[reader.at :])
+
+
+def plural_follows(reader: Reader, start: int) -> bool:
+    """Whether the noun that is so far ahead, after what describes it, is in the plural."""
+    run = reader.run(start)
+    following = reader.see(start + len(run))
+    if following.idea == "one":
+        return following.text.endswith("s")
+    found = _noun(run, following) if run else None
+    return found is not None and _singular(run[found[1]])[1]
 
 
 def determiner(reader: Reader, draft: Draft, item: Item) -> bool:

@@ -103,6 +103,10 @@ def starts(reader: Reader, draft: Draft, ahead: int) -> bool:
 def part(reader: Reader, draft: Draft, item: Item) -> bool:
     """A row is no thing of its own, unless it is a "row of chairs"; a line may be one."""
     of = reader.see(1).idea == "of"
+    if of and item.text == "half" and not draft.something:
+        reader.ignore("half of")
+        reader.skip(2)
+        return whole(reader, draft)
     alone = draft.head is None and draft.order is None and not draft.conditions
     if alone and (item.text in kinds.MEASURES if of else item.text in words.PLACES_AND_THINGS):
         return word(reader, draft, item)

@@ -13,6 +13,7 @@ from .query import THING, Kind, Target
 from .syntax import singular
 from .words import Idea
 
+_INDEFINITE = ("a", "an")
 MAX_DEPTH = 12
 """How deep relations may be nested; no one says or understands more."""
 
@@ -70,7 +71,7 @@ class Reader:
             self.skip_past("and")
         for draft, following in reversed(list(pairwise(drafts))):
             draft.share(following)
-        return tuple(dict.fromkeys(draft.finished() for draft in drafts)) or (Target(THING),)
+        return tuple(dict.fromkeys(target for draft in drafts for target in draft.each())) or (Target(THING),)
 
     def target(self, outer: Draft, brief: bool = False, like: str | None = None) -> Target | None:
         """The target of a relation of `outer`, where the items name one."""
@@ -92,6 +93,7 @@ class Reader:
         """Read what `draft` has this relation to; False where nothing is named. What one is with is brief."""
         negated = draft.negated()
         brief = draft.brief or kind == "with"
+        start = self.at
         first = self.target(draft, brief)
         if first is None:
             return False
@@ -100,12 +102,20 @@ class Reader:
             draft.relate(kind, *_both(first, self.target(draft, like=first.head)), negated=negated)
         else:
             draft.relate(kind, first, negated=negated)
-        while kind == "with" and self.see().idea == "and" and self.clothes(1, kinds.HAD):
+        while kind == "with" and self.see().idea == "and" and (self.clothes(1, kinds.HAD) or self._another(start)):
             self.skip()
             more = self.target(draft, brief)
             if more is not None:
                 draft.relate(kind, more, negated=negated)
         return True
+
+    def _another(self, start: int) -> bool:
+        """Whether "and" leads to another thing that one has, in "the boy holding a red umbrella and a blue bag". After
+        "a boy" or "holding the umbrella" it may as well lead to a target of its own, and so may what is animate."""
+        run = self.run(2)
+        return (self.see().text == "and" and self.items[start].text in _INDEFINITE and self.see(1).text in _INDEFINITE
+                and not any(item.text in _INDEFINITE for item in self.items[:start])
+                and bool(run) and not {singular(item.text) for item in run} & kinds.ANIMATE)
 
     def clothes(self, start: int = 0, nouns: frozenset[str] = kinds.CLOTHES) -> bool:
         """Whether one of the next words, from `start` on, is of these: "in a red shirt", "in his white top"."""

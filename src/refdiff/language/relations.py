@@ -7,7 +7,7 @@ from .draft import Draft
 from .items import Item
 from .nouns import thing_follows, word
 from .places import place, skip_picture, starts
-from .query import THING, Kind, Place, Rank, Side
+from .query import THING, Kind, Place, Rank, Relation, Side
 from .reader import MAX_DEPTH, Reader
 
 
@@ -41,7 +41,23 @@ def relation(reader: Reader, draft: Draft, item: Item) -> bool:
         return _relate(reader, draft, "with", item.text)
     if item.text == "in" and _colours(reader, draft):
         return True
+    if reader.see().text == "and" and reader.see(1).idea == "relation" and item.value in words.INVERSE:
+        return _shared(reader, draft, item)
     return _relate(reader, draft, "with" if clothes else item.value, item.text)
+
+
+def _shared(reader: Reader, draft: Draft, item: Item) -> bool:
+    """Relations to one thing: "above and to the left of the laptop"."""
+    negated = draft.negated()
+    reader.skip()
+    following = reader.see()
+    before = len(draft.conditions)
+    draft.negate = negated  # of both, as in "not in the top left corner"
+    relation(reader, draft, following)
+    for each in draft.conditions[before : before + 1]:
+        if isinstance(each, Relation):
+            draft.relate(item.value, *each.to, negated=negated)
+    return True
 
 
 def of_another(reader: Reader, draft: Draft, ahead: int = 0) -> bool:
@@ -158,6 +174,8 @@ def preposition(reader: Reader, draft: Draft, item: Item) -> bool:
         draft.conditions += [each for each in dropped.conditions if isinstance(each, (Place, Rank))]
     elif dropped is not None and item.idea == "at":
         reader.ignore(dropped.head if purpose else f"{item.text} {dropped.head}")
+    elif purpose and draft.head == THING:
+        reader.ignore(reader.see(-1).text)  # "something to eat"
     return True
 
 
@@ -206,7 +224,7 @@ def _distant(reader: Reader, draft: Draft, kind: Kind, text: str = "") -> bool:
         return _distant_side(draft, first.value, away=kind == "farthest from" and "from" in leading)
     if first.idea in ("viewer", "picture"):
         reader.skip(ahead + 1)
-    elif leads:
+    elif leads or (draft.named and thing_follows(reader)):  # "mug nearest lamp"
         reader.skip_past("at", "from")
         return _relate(reader, draft, kind, text)
     draft.rank(words.FROM_VIEWER[kind])

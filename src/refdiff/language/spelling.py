@@ -26,7 +26,11 @@ _SIGNS = (
     (r"#\s*(?=\d)", "number "),
     (r"(?<=\w)[+&](?=\w)", " and "),
     (r"(?<=\w)/(?=\w)", " / "),
-    (r"\s-+\s|[–—]", " , "),
+    (r"\s-+\s|[–—;|]", " , "),
+    (r"[()]", r" \g<0> "),
+    (r"\bno\. ?(?=\d)", "number "),
+    (r"(?<!letter )\bl$|^l(?= )|\bl(?= (?:most|side|corner|hand)\b)", "left"),
+    (r"(?<!letter )(?<=[\w,] )r$|^r(?= )|\br(?= (?:most|side|corner|hand)\b)", "right"),
 )
 """Signs as words and as the plain signs that the tagger knows, by regular expression."""
 _TURNS = (
@@ -45,6 +49,10 @@ _TURNS = (
     (rf"\b(?:in|along|across|over) from (?=(?:the )?{_SIDE}\b)", "from "),
     (r"\b(?:one )?(?:just |right )?before (?:the )?(?:very )?last(?: one)?\b|\blast but one\b", "second to last"),
     (r"\blast but two\b", "third to last"),
+    (r"\b(\w+(?:most|est)) but one\b", r"second \1"),
+    (r"\b(\w+(?:most|est)) but two\b", r"third \1"),
+    (rf"\b(?:further|farther) (?={_SIDE}\b)", ""),
+    (r"\b(above|below|under|over|behind) (?:and )?(?:to )?(?:the )?(?=(?:left|right) of\b)", r"\1 and to the "),
     (r"(?:\b(?:at|in|to) )?(?:\bthe )?\b(\d+|" + "|".join(_COUNTS) + r"|eleven|twelve) ?o'? ?clock(?: position)?\b",
      lambda match: _hour(match[1])),
     (rf"^what(?:'s| is| are) ((?:the|a|this|that|his|her) .+?) ({_DONE})\b", r"the thing that \1 is \2"),
@@ -56,7 +64,7 @@ _TYPOS = {
     "infront": "in front", "nextto": "next to", "inbetween": "in between", "ontop": "on top", "forground": "foreground",
     "backround": "background", "wearign": "wearing", "holidng": "holding", "btwn": "between", "nxt": "next",
     "pls": "please", "plz": "please", "ppl": "people", "blk": "black", "wht": "white", "grn": "green",
-    "lhs": "left side", "rhs": "right side",
+    "lhs": "left side", "rhs": "right side", "rt": "right", "btm": "bottom", "bttm": "bottom",
 }
 _CONFUSABLE = frozenset("shall rebar marion marlon larry garry cary carey carr carrie camry lowe longo leong yeung "
                          "yong grady borden browder golda gras".split())

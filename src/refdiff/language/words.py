@@ -124,9 +124,11 @@ _UNRELATED: dict[Kind, str] = {
 }
 """Relations in which a thing does not stand."""
 _DISTANCES: dict[Kind, str] = {
-    "closest to": "closest nearest closest_to nearest_to",
+    "closest to": "closest nearest closest_to nearest_to closer nearer closer_to nearer_to",
     "farthest from": "farthest furthest farthest_from furthest_from farthest_away furthest_away farthest_away_from "
-                     "furthest_away_from most_distant most_distant_from away_from far_from far_away_from",
+                     "furthest_away_from most_distant most_distant_from away_from far_from far_away_from "
+                     "farther further farther_from further_from farther_away farther_away_from further_away "
+                     "further_away_from",
 }
 FROM_VIEWER: dict[Kind, Order] = {"closest to": "front", "farthest from": "back"}
 """What distances mean where nothing is named that they are from."""
@@ -203,7 +205,8 @@ _FILL = ("please find show could would want need give get choose select highligh
          "you_can_see one_can_see can_be i_mean i_want i_need would_like would_like_to 'd_like looking_for point_to "
          "counting counted point_at point_out pick_out which_one what_color what_colour nothing_but for_me for_us here "
          "there over_here over_there together in_line in_a_line in_a_row up down out . ? ! : \" '' ' ` `` ( ) [ ] / -")
-_IGNORED = "other same different nothing none"
+_IGNORED = ("other same different nothing none none_of neither_of more_than less_than fewer_than no_more_than "
+            "no_fewer_than no_less_than at_least at_most up_to half_the")
 
 
 def _table() -> dict[tuple[str, ...], tuple[Idea, Any]]:
