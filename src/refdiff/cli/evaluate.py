@@ -97,7 +97,7 @@ def _evaluate(options: argparse.Namespace) -> int:
             _tell_faults(reports[-1], out)
         rows += [(*([dataset.split] if len(splits) > 1 else []), *row) for row in _figures(reports)]
     show(table([(*(["split"] if len(splits) > 1 else []), "method", "expressions", *_METRICS), *rows]))
-    if not rows:
+    if not rows and reports[-1]["faults"]:  # nothing could be measured
         return 1
     return _accept(options.out) if options.accept else 0
 
