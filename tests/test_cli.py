@@ -93,6 +93,12 @@ def test_what_is_found_is_counted_and_explained_and_nothing_is_an_answer_too(tmp
         assert not np.asarray(mask).any()
 
 
+def test_what_is_read_as_one_is_explained_too(image_file, tmp_path, capsys):
+    assert main(["segment", str(image_file), "the red ball on the left", "--device", "cpu", "--variant", "g", "--explain",
+                 "--out", str(tmp_path / "out")]) == 0
+    assert "refdiff: the red ball on the left: read as one, root 'ball', direction left" in capsys.readouterr().err
+
+
 def test_what_names_a_file_is_an_image_and_e_gives_any_expression(image_file, tmp_path, monkeypatch):
     (tmp_path / "cat").mkdir()
     monkeypatch.chdir(tmp_path)
@@ -125,6 +131,8 @@ def test_what_names_a_file_is_an_image_and_e_gives_any_expression(image_file, tm
     (["{image}", "cat", "--device", "meta"], "'meta'"),
     (["{image}", "cat", "--out", "{image}"], "not a folder"),
     (["{image}", "cat", "--proposals", "nowhere.json"], "nowhere.json"),
+    (["{image}", "cat", "--preset", "paper", "--threshold", "0.5"], "--threshold has no effect"),
+    (["{image}", "cat", "--variant", "g", "--threshold", "0.5"], "--threshold has no effect"),
 ])
 def test_wrong_use_is_one_sentence_and_status_2(image_file, arguments, words, capsys):
     assert main(["segment", "--device", "cpu", *(each.format(image=image_file) for each in arguments)]) == 2

@@ -271,7 +271,7 @@ def test_a_known_thing_that_is_not_there_is_said_with_what_comes_nearest(example
     assert example.segment(["the cat on the drum"])[0].notice.startswith("No cat like that was found")
     strict = example.settings.replace(threshold=1.0)
     assert example.segment(["the guitar"], settings=strict)[0].notice == (
-        "No guitar was found: the nearest match is the guitar on the left.")
+        "No guitar was found that is likely enough; the likeliest is on the left.")
 
 
 def test_what_is_not_taken_into_account_is_named(example):

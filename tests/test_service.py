@@ -48,8 +48,8 @@ def cheap(model):
 
 
 @contextmanager
-def serving(model, token=None, hosts=(), **limits):
-    app = create_app([model], Limits(**limits), token, hosts)
+def serving(model, token=None, hosts=(), label_studio=None, **limits):
+    app = create_app([model], Limits(**limits), token, hosts, label_studio=label_studio)
     with TestClient(app, "http://localhost", raise_server_exceptions=False) as client:
         while client.get("/readyz").status_code != 200:
             time.sleep(0.02)
@@ -408,6 +408,31 @@ def test_who_may_ask(cheap):
         for origin in ("https://evil.example", "null", "http://localhost:9"):
             assert is_problem(client.get("/healthz", headers={"Origin": origin}), 403)
         assert client.get("/openapi.json").json()["paths"]["/v1/segment"]["post"]["security"] == [{"token": []}]
+
+
+def test_an_ml_backend_of_label_studio(cheap, tmp_path):
+    (tmp_path / "a.png").write_bytes(png())
+    interface = ('<View><Image name="image" value="$image"/><BrushLabels name="brush" toName="image">'
+                 '<Label value="the red ball on the left"/></BrushLabels></View>')
+    tasks = [{"id": n, "data": {"image": name}} for n, name in enumerate(["/data/local-files/?d=a.png", "gone.png"])]
+    token = "x" * 20
+    with serving(cheap, token, label_studio=tmp_path) as client:
+        def post(where, body):
+            return client.post(f"/v1/label-studio/{where}", json=body, auth=("anyone", token))
+
+        assert is_problem(client.get("/v1/label-studio/health"), 401)
+        assert is_problem(client.get("/v1/label-studio/health", auth=("anyone", "y" * 20)), 401)
+        assert client.get("/v1/label-studio/health", auth=("anyone", token)).json()["status"] == "UP"
+        version = post("setup", {"project": "1", "schema": interface, "hostname": "http://here"}).json()["model_version"]
+        found, gone = post("predict", {"tasks": tasks, "label_config": interface, "params": {}}).json()["results"]
+        expected = cheap(shapes(), "the red ball on the left")
+        assert [each["score"] for each in found["result"]] == [each.score for each in expected.instances]
+        assert found["model_version"] == version and found["error"] is None
+        assert gone["result"] == [] and "gone.png" in gone["error"]
+        assert is_problem(post("setup", {"schema": "<View/>"}), 422, "interface")
+        assert is_problem(post("predict", {"tasks": tasks, "label_config": "<View/>"}), 422, "interface")
+        many = interface.replace("<Label ", "<Label value='a'/>" * 16 + "<Label ")
+        assert is_problem(post("predict", {"tasks": tasks, "label_config": many}), 422, "17 labels")
 
 
 def test_settings_are_published_as_the_library_has_them(client, cheap):

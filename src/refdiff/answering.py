@@ -155,10 +155,16 @@ def _missing(found: Answer, evidence: Evidence, size: tuple[int, int]) -> Iterab
     for target, nearest in found.missing:
         if target.head != THING and not evidence.knows_noun(target.head):
             continue
-        match = "" if nearest is None else (
-            f": the nearest match is the {evidence.likeliest(nearest)} {_where(evidence.proposals, nearest, size)}")
         like = " like that" if len(target.conditions) > len(target.attributes) else ""
-        yield f"No {target.phrase}{like} was found{match}."
+        if nearest is None:
+            yield f"No {target.phrase}{like} was found."
+            continue
+        looks, where = evidence.likeliest(nearest), _where(evidence.proposals, nearest, size)
+        if looks in known_nouns(target.head, evidence.words):
+            yield f"No {target.phrase}{like} was found that is likely enough; the likeliest is {where}."
+        else:
+            article = "an" if looks[0] in "aeiou" else "a"
+            yield f"No {target.phrase}{like} was found: the nearest match, {where}, looks like {article} {looks}."
     for target, count in found.fewer:
         yield f"Only {count} of {target.number} were found: {target.phrase}."
 

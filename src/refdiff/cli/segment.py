@@ -14,6 +14,7 @@ from .console import show, table, tell
 from .options import given_proposals, load_model, model_options
 
 if TYPE_CHECKING:
+    from ..language import Expression
     from ..result import Segmentation
 
 
@@ -105,6 +106,9 @@ def _segment(options: argparse.Namespace) -> int:
     if out:
         make_folder(out)
     model = load_model(options, expressions)
+    if options.threshold is not None and (options.variant != "full" or model.settings.query.reading == "root"):
+        raise InputError("--threshold has no effect where an expression is read as one, as presets and the variants g, "
+                         "gs and ds do; leave it out.")
     rows, failed = [], 0
     used: set[str] = set()
     for path in _progress(images):
@@ -120,12 +124,17 @@ def _segment(options: argparse.Namespace) -> int:
             continue
         for result in results:
             rows.append(_row(path, result, _write(result, path, out, used) if out else None))
-            if options.explain and result.query:
-                tell(f"{result.expression.text}: {result.query}")
+            if options.explain:
+                tell(f"{result.expression.text}: {result.query or _read_as_one(result.expression)}")
             if result.notice:
                 tell(result.notice)
     show(json.dumps(rows, indent=2, allow_nan=False) if options.json else _table(rows))
     return 2 if failed else 0
+
+
+def _read_as_one(expression: Expression) -> str:
+    direction = f", direction {' '.join(expression.direction)}" if expression.direction else ""
+    return f"read as one, root {expression.root!r}{direction}"
 
 
 def _progress(images: list[Path]) -> Iterable[Path]:

@@ -40,6 +40,9 @@ def add_commands(commands: Any) -> None:
     serve.add_argument("--expressions", metavar="FILE|TEXT",
                        help="what to find in them: a file with one expression in a line, or 'cat,dog'; 'EXPRESSION = "
                             "CATEGORY' gives it another name for export")
+    serve.add_argument("--label-studio", metavar="DIR", type=Path,
+                       help="be an ML backend of Label Studio at /v1/label-studio, for tasks whose images are in this "
+                            "folder")
     limits = serve.add_argument_group("limits")
     for each in dataclasses.fields(Limits):
         limits.add_argument(f"--{each.name.replace('_', '-')}", type=type(each.default), default=each.default,
@@ -57,6 +60,8 @@ def _serve(options: argparse.Namespace) -> int:
     _check_extra()
     if (options.folder is None) != (options.expressions is None):
         raise InputError("--folder and --expressions go together: the images, and what to find in them.")
+    if options.label_studio is not None and not options.label_studio.is_dir():
+        raise InputError(f"--label-studio needs a folder of images; there is no folder {options.label_studio}.")
     with ExitStack() as stack:
         labels = None
         if options.folder is not None:
@@ -71,7 +76,7 @@ def _serve(options: argparse.Namespace) -> int:
         from ..service.app import create_app
         from ..service.server import server_of
 
-        app = create_app(models, limits, token, options.hosts, labels)
+        app = create_app(models, limits, token, options.hosts, labels, options.label_studio)
         host, port = listener.getsockname()[:2]
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         if token is None and not ipaddress.ip_address(host).is_loopback:
@@ -79,6 +84,8 @@ def _serve(options: argparse.Namespace) -> int:
         tell(f"serving {', '.join(model.bundle.name for model in models)} at http://{where}; Ctrl+C stops it.")
         if labels is not None:
             tell(f"{len(labels)} masks of {len(labels.images)} images are to be decided at http://{where}/label")
+        if options.label_studio is not None:
+            tell(f"Label Studio may use the ML backend at http://{where}/v1/label-studio")
         server_of(app, options.proxies).run([listener])
     return 0
 

@@ -71,7 +71,7 @@ class Evidence:
                  maps: Mapping[Target, np.ndarray], words: Words, settings: QuerySettings):
         self.proposals, self.overlaps, self.settings = proposals, overlaps, settings
         self._regions, self._scale, self._texts, self._maps = regions, scale, texts, maps
-        self._words, self._nouns = words, list(words.vocabulary) or list(COMMON)
+        self.words, self._nouns = words, list(words.vocabulary) or list(COMMON)
         self._common = self._logits(self._nouns)
 
     def _logits(self, words: Sequence[str]) -> np.ndarray:
@@ -83,7 +83,7 @@ class Evidence:
         own = self.settings
         if target.head == THING:
             return self._things()
-        known = known_nouns(target.head, self._words)
+        known = known_nouns(target.head, self.words)
         others = self._others(known)
         odds = np.logaddexp.reduce(self._logits(known), 1) - others
         coloured = [f"{_colour(each.word)} {noun}" for each in target.attributes if _colour(each.word) in COLOURS
@@ -106,7 +106,7 @@ class Evidence:
         the model does not know. A colour is weighed against other colours, another word against the noun alone."""
         if not self.knows_attribute(word):
             return None
-        noun = known_nouns(target.head, self._words)[0]
+        noun = known_nouns(target.head, self.words)[0]
         word = _colour(word)
         if word not in COLOURS:
             both = self._logits([f"{word} {noun}", noun])
@@ -115,15 +115,15 @@ class Evidence:
         return np.asarray(np.exp(every[:, COLOURS.index(word)] - np.logaddexp.reduce(every, 1)))
 
     def knows_noun(self, noun: str) -> bool:
-        return not self._words.vocabulary or known_nouns(noun, self._words)[0] in self._nouns
+        return not self.words.vocabulary or known_nouns(noun, self.words)[0] in self._nouns
 
     def knows_attribute(self, word: str) -> bool:
-        return not self._words.attributes or _colour(word) in self._words.attributes
+        return not self.words.attributes or _colour(word) in self.words.attributes
 
     def shown(self, target: Target) -> tuple[list[float] | None, list[float]]:
         """(s^G or None, s^D) of every proposal for a target (Eq. 9 and 10)."""
         generative = self._maps.get(target)
-        text = known_nouns(target.head, self._words)[0]
+        text = known_nouns(target.head, self.words)[0]
         discriminative = self._logits([target.phrase.removesuffix(target.head) + text])[:, 0] / self._scale
         return None if generative is None else generative.tolist(), discriminative.tolist()
 

@@ -1,4 +1,4 @@
-"""What an ML backend of Label Studio answers: predictions for its tasks. The server that calls it is not part of this.
+"""What an ML backend of Label Studio answers: predictions for its tasks. `refdiff serve --label-studio` calls it.
 
 The labels of a project's brush are the expressions: <Label value="the cat on the left"/>.
 """
@@ -43,22 +43,21 @@ def predict(model: RefDiff, tasks: Sequence[Any], label_config: str,
 
     `load` gives the image uint8 [H, W, 3] that a task names, as `image_loader` does. A task whose image cannot be used
     has a prediction without regions and with an 'error', a sentence. Raises InputError where the interface has no brush
-    over an image, or no task can be used.
+    over an image.
     """
-    brush = _brush(label_config)
+    brush = brush_of(label_config)
+    return [predict_one(model, task, brush, load) for task in tasks]
+
+
+def predict_one(model: RefDiff, task: Any, brush: Brush, load: Callable[[str], np.ndarray]) -> dict[str, Any]:
+    """`predict` for one task."""
     version = model_version(model)
-    predictions: list[dict[str, Any]] = []
-    errors: list[InputError] = []
-    for task in tasks:
-        try:
-            regions = _regions(model, brush, load(_image_of(task, brush)))
-            predictions.append(prediction(regions, version))
-        except InputError as error:
-            errors.append(error)
-            predictions.append(prediction([], version) | {"error": str(error)})
-    if errors and len(errors) == len(tasks):
-        raise errors[0]
-    return predictions
+    try:
+        answers = model.encode(load(_image_of(task, brush))).segment(brush.labels)
+    except InputError as error:
+        return prediction([], version) | {"error": str(error)}
+    return prediction([region(answer.expression.text, each.mask, each.score, brush.name, brush.image)
+                       for answer in answers for each in answer.instances], version)
 
 
 def image_loader(folder: str | Path | None) -> Callable[[str], np.ndarray]:
@@ -85,7 +84,7 @@ def image_loader(folder: str | Path | None) -> Callable[[str], np.ndarray]:
 
 
 @dataclass(frozen=True)
-class _Brush:
+class Brush:
     """The brush of an interface: its name, its labels, the name of its image, and the key of a task's data that holds
     the image."""
 
@@ -95,13 +94,8 @@ class _Brush:
     key: str
 
 
-def _regions(model: RefDiff, brush: _Brush, image: np.ndarray) -> list[dict[str, Any]]:
-    answers = model.encode(image).segment(brush.labels)
-    return [region(answer.expression.text, each.mask, each.score, brush.name, brush.image)
-            for answer in answers for each in answer.instances]
-
-
-def _brush(config: str) -> _Brush:
+def brush_of(config: str) -> Brush:
+    """The first brush over an image in a labelling interface, an XML. Raises InputError where there is none."""
     # entities, which a DOCTYPE defines, can grow without bound
     if not isinstance(config, str) or len(config) > _LONGEST_CONFIG or "<!DOCTYPE" in config.upper():
         raise InputError("The labelling interface must be XML of at most a million characters, without a DOCTYPE.")
@@ -114,12 +108,12 @@ def _brush(config: str) -> _Brush:
         labels = tuple(label for each in brush.iter("Label") if (label := each.get("value")))
         value = images.get(brush.get("toName"), "")
         if labels and value.startswith("$"):
-            return _Brush(brush.get("name", ""), labels, brush.get("toName", ""), value[1:])
+            return Brush(brush.get("name", ""), labels, brush.get("toName", ""), value[1:])
     raise InputError("The labelling interface has no <BrushLabels> with labels over an <Image>; its labels are the "
                      "expressions that are looked for.")
 
 
-def _image_of(task: Any, brush: _Brush) -> str:
+def _image_of(task: Any, brush: Brush) -> str:
     data = task.get("data") if isinstance(task, dict) else None
     name = data.get(brush.key) if isinstance(data, dict) else None
     if not isinstance(name, str) or not name:

@@ -23,6 +23,7 @@ from .api import routes
 from .documents import UNREADY, components
 from .errors import Problem, busy, install_handlers
 from .images import ImageStore
+from .label_studio import label_studio_routes
 from .labelling import label_routes, propose_all
 from .labels import Labels
 from .limits import Limits
@@ -100,12 +101,14 @@ def _trial(model: RefDiff) -> Job:
 
 
 def create_app(models: Sequence[RefDiff], limits: Limits | None = None, token: str | None = None,
-               hosts: Collection[str] = (), labels: Labels | None = None) -> FastAPI:
+               hosts: Collection[str] = (), labels: Labels | None = None,
+               label_studio: Path | None = None) -> FastAPI:
     """The HTTP API of these models, the first of which answers where a request names none.
 
     `token`, if given, is what requests for /v1/ and /metrics must bear; `hosts` are names that the server may be called
     by, beside localhost and its addresses; `labels`: the folder whose images the first model is asked about, in the
-    background, to be decided at /label. `app.state.service` is its `Service`. Raises InputError.
+    background, to be decided at /label; `label_studio`: the folder of Label Studio's images, for which the first model
+    is its ML backend at /v1/label-studio. `app.state.service` is its `Service`. Raises InputError.
     """
     service = Service(models, limits or Limits())
     if labels is not None:
@@ -135,6 +138,8 @@ def create_app(models: Sequence[RefDiff], limits: Limits | None = None, token: s
     app.include_router(routes(service))
     if labels is not None:
         app.include_router(label_routes(service, labels))
+    if label_studio is not None:
+        app.include_router(label_studio_routes(service, label_studio))
     _probes(app, service)
     _page(app, labels is not None)
     _describe(app, token is not None)

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from .label_schemas import DecideRequest
+from .label_studio_schemas import PredictRequest, SetupRequest
 from .schemas import (
     CorrelationRequest,
     DownloadRequest,
@@ -24,6 +25,8 @@ from .schemas import (
 # A red disc on grey, 32x32 px.
 _IMAGE = ("iVBORw0KGgoAAAANSUhEUgAAACAAAAAgAQMAAABJtOi3AAAABlBMVEWAgIDIHh5Wmm76AAAAP0lEQVR42o3NMQ2AMAAF0ddfdnCA"
           "FaTgBGuVxMjQpAwIoDdcctMxwfqIbRFnFaiaksIRmNGgcY0v2bu4+8/6BS3LCObKU6NxAAAAAElFTkSuQmCC")
+_INTERFACE = ('<View><Image name="image" value="$image"/><BrushLabels name="brush" toName="image">'
+              '<Label value="the red ball"/></BrushLabels></View>')
 _EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     SegmentUpload: {"image": _IMAGE, "expressions": ["the red ball"], "options": {"variant": "full", "candidates": 1}},
     ImageUpload: {"image": _IMAGE},
@@ -32,6 +35,8 @@ _EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     RefineRequest: {"answer": "Zx1mYb0Q", "points": [[16, 16], [2, 2]], "labels": [1, 0]},
     DownloadRequest: {"answers": ["Zx1mYb0Q"], "format": "zip"},
     DecideRequest: {"decision": "accept"},
+    SetupRequest: {"schema": _INTERFACE},
+    PredictRequest: {"tasks": [{"data": {"image": "/data/local-files/?d=photo.jpg"}}], "label_config": _INTERFACE},
 }
 
 

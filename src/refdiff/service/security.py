@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
+from base64 import b64decode
 from collections.abc import Collection
 from secrets import compare_digest
 from typing import Any
@@ -29,7 +30,7 @@ class Guard:
 
     `hosts`: names by which clients may call the server, beside localhost and IP addresses, which no web page can make
     its own by DNS. A request that names an origin must come from the server's own pages. `token`: what requests for
-    the API must bear.
+    the API must bear, or send as a password.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, token: str | None = None, hosts: Collection[str] = ()):
@@ -98,7 +99,18 @@ class Guard:
     def _admitted(self, header: str | None) -> bool:
         kind, _, given = (header or "").partition(" ")
         assert self._token is not None
-        return kind.lower() == "bearer" and compare_digest(given.strip().encode(), self._token)
+        if kind.lower() == "basic":  # all that Label Studio can send
+            given = _password(given)
+        elif kind.lower() != "bearer":
+            return False
+        return compare_digest(given.strip().encode(), self._token)
+
+
+def _password(given: str) -> str:
+    try:
+        return b64decode(given.strip(), validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def client_of(scope: Scope) -> str:
