@@ -55,7 +55,8 @@ def write_sam(folder: Path) -> dict[str, float]:
     made as large as trained ones, else no mask would be stable."""
     model = SamModel(SamConfig(vision_config={
         "hidden_size": 1280, "num_hidden_layers": 32, "num_attention_heads": 16, "mlp_dim": 5120,
-        "global_attn_indexes": [7, 15, 23, 31]})).eval()
+        "global_attn_indexes": [7, 15, 23, 31],
+        "initializer_range": 0.02})).eval()  # the library's 1e-10 gives subnormal numbers, slow on some processors
     last = model.mask_decoder.iou_prediction_head.proj_out
     with torch.no_grad():
         last.weight *= 30

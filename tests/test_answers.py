@@ -16,7 +16,7 @@ from refdiff.method.answers import Answer, answer, expecting
 from refdiff.method.evidence import COLOURS as EVERY_COLOUR
 from refdiff.method.evidence import COMMON, Evidence
 from refdiff.method.instances import AS_LIKELY, COVERED, FLOOR, SAME, Overlaps, separate
-from refdiff.method.relations import Shapes, between, nth, order_keys, related
+from refdiff.method.relations import Shapes, at_least, between, nth, order_keys, related
 from refdiff.settings import QuerySettings
 from refdiff.weights.manifest import Domain
 
@@ -186,6 +186,16 @@ def test_who_asks_for_several_has_seen_two():
     assert min(chance for _, chance in asked("the two leftmost cats").chosen) > 0.7
 
 
+def test_what_is_counted_but_not_there_is_not_made_up():
+    world = World({"a": ("cat", (10, 40, 40, 70)), "b": ("cat", (90, 40, 120, 70)), "c": ("fox", (150, 40, 180, 70)),
+                   "d": ("owl", (150, 75, 180, 95))}, no=0.01)
+    assert chosen("the second cat from the left", world) == "b"
+    assert chosen("the third cat from the left", world) == chosen("the third biggest cat", world) == ""
+    four = asked("four cats", world)
+    assert [world.names[i] for i, _ in four.chosen] == ["a", "b"] and four.fewer[0][1] == 2
+    assert chosen("three cats", world) == chosen("both cats", world) == "a b"
+
+
 def test_the_only_one_may_lie_anywhere_but_rather_where_it_is_said_to_be():
     world = World({"a": ("cat", (150, 40, 180, 70))})
     assert chosen("the cat on the left", world) == chosen("the cat on the right", world) == "a"
@@ -321,6 +331,10 @@ def test_nth_agrees_with_going_through_all_subsets(seed):
         found = [nth(p, keys, number, 0.1) for number in range(1, count + 2)]
         assert np.allclose(found, [brute_force(before, number) for number in range(1, count + 2)])
         assert np.allclose(np.sum(found, 0), 1)  # each has some place in the order
+        real = np.array(list(itertools.product((False, True), repeat=count)), bool).reshape(2**count, count)
+        chances = np.where(real, p, 1 - p).prod(1)
+        assert np.allclose([at_least(p, number) for number in range(count + 2)],
+                           [chances[real.sum(1) >= number].sum() for number in range(count + 2)])
 
 
 def test_nth_is_that_of_the_real_ones_where_keys_lie_apart():
@@ -366,7 +380,7 @@ def test_of_proposals_alike_and_about_as_likely_the_segmentors_best_stands_for_t
 @quick
 @given(st.lists(st.floats(0, 1), max_size=8).map(np.array), st.integers(0, 5))
 def test_chances_rise_alike_to_what_is_implied_and_never_fall(p, least):
-    raised = expecting(p, least)
+    raised = expecting(p, least, 20.0)
     assert len(raised) == len(p) and (raised >= p - 1e-9).all() and (raised <= 1).all()
     assert (np.diff(raised[np.argsort(p)]) >= -1e-9).all()
     if least <= 1 or p.sum() >= least:

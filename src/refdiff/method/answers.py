@@ -16,12 +16,14 @@ from ..language import Place, Query, Rank, Relation, Target
 from ..language.query import Order
 from ..settings import QuerySettings
 from .instances import SAME, Overlaps, separate, shapes_of
-from .relations import Shapes, between, distances, nth, order_keys, place, place_keys, related
+from .relations import Shapes, at_least, between, distances, nth, order_keys, place, place_keys, related
 
 _PICKS = ("closest to", "farthest from")
 _LOOSE = ("next to", "between", "behind", "in front of", "with", "of")
 _OPINION = 0.25  # how much those say of whether a thing is there: what is near is a matter of opinion
 _LEAP = 20.0  # by how much at most the odds of instances rise where more are implied than were seen
+_COUNT_LEAP = 3.0  # the same where a number is said: a count may be wrong
+_CLAIM = 0.5  # how much it says of whether the nth of an order is there, that fewer than n things are
 SIZES: dict[str, Order] = {
     "big": "biggest", "large": "biggest", "huge": "biggest", "giant": "biggest", "small": "smallest",
     "little": "smallest", "tiny": "smallest", "tall": "tallest", "short": "shortest", "wide": "widest",
@@ -140,7 +142,7 @@ def judge(target: Target, witness: Witness) -> Judged:
             stands, present = stands * says, present * there
             surely = surely * (says**_OPINION if relation.kind in _LOOSE else says)
     present *= float((seen * fits * surely).max(initial=0.0))
-    p = expecting(seen, _least(target)) * fits * stands
+    p = expecting(seen, _least(target), _LEAP if target.number in (1, "all") else _COUNT_LEAP) * fits * stands
     places = [each for each in target.conditions if isinstance(each, Place)]
     one = target.number == 1
     if places:
@@ -150,6 +152,9 @@ def judge(target: Target, witness: Witness) -> Judged:
         present *= min(other.present for other in others)
         sign = 1 if (relation.kind == "closest to") != relation.negated else -1
         p = p * _picked(p, sign * _distance(shapes, others[0]), 1, 0.02, target)
+    last = max((rank.number for rank in ranks), default=1)
+    if last > 1:
+        present *= at_least(seen * fits * stands, last) ** _CLAIM
     for rank in ranks:
         keys, width = order_keys(rank.order, shapes)
         says = _picked(p, keys, rank.number, width, target)
@@ -173,13 +178,13 @@ def _least(target: Target) -> int:
     return least
 
 
-def expecting(p: np.ndarray, least: int) -> np.ndarray:
-    """The chances p of instances, given that at least `least` of them are real: their odds raised alike, within bounds,
-    until they add up to that."""
+def expecting(p: np.ndarray, least: int, leap: float) -> np.ndarray:
+    """The chances p of instances, given that at least `least` of them are real: their odds raised alike, at most by
+    `leap`, until they add up to that."""
     if least <= 1 or not len(p):
         return p
     odds = p / (1 - p).clip(1e-9)
-    for factor in np.geomspace(1, _LEAP, 24):
+    for factor in np.geomspace(1, leap, 24):
         raised: np.ndarray = odds * factor / (1 + odds * factor)
         if raised.sum() >= least:
             break

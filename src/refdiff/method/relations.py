@@ -73,16 +73,22 @@ def nth(p: Array, keys: Array, number: int, width: float) -> Array:
     follows the Poisson binomial distribution.
     """
     before = p[None] * step(keys[:, None] - keys[None], width)
-    out = np.empty(len(p))
-    for k, row in enumerate(before):
-        counts = np.zeros(number + 1)
-        counts[0] = 1.0
-        for j, chance in enumerate(row):
-            if j != k:
-                counts[1:] = counts[1:] * (1 - chance) + counts[:-1] * chance
-                counts[0] *= 1 - chance
-        out[k] = counts[number - 1]
-    return out
+    return np.array([_counts(np.delete(row, k), number)[number - 1] for k, row in enumerate(before)])
+
+
+def at_least(p: Array, number: int) -> float:
+    """How likely `number` of things are there or more, of which each is with a chance p."""
+    return float(_counts(p, len(p))[number:].sum())
+
+
+def _counts(p: Array, most: int) -> Array:
+    """How likely 0, 1, ..., `most` of things are there, of which each is with a chance p; float64 [most + 1]."""
+    counts = np.zeros(most + 1)
+    counts[0] = 1.0
+    for chance in p:
+        counts[1:] = counts[1:] * (1 - chance) + counts[:-1] * chance
+        counts[0] *= 1 - chance
+    return counts
 
 
 # Places in the image
