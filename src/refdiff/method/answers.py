@@ -151,7 +151,8 @@ def judge(target: Target, witness: Witness) -> Judged:
         others = [judge(other, witness) for other in relation.to]
         present *= min(other.present for other in others)
         sign = 1 if (relation.kind == "closest to") != relation.negated else -1
-        p = p * _picked(p, sign * _distance(shapes, others[0]), 1, 0.02, target)
+        p = p * sum((weight * _picked(p, sign * away, 1, 0.02, target) for weight, away in _away(shapes, others[0])),
+                    np.zeros(len(p)))
     last = max((rank.number for rank in ranks), default=1)
     if last > 1:
         present *= at_least(seen * fits * stands, last) ** _CLAIM
@@ -212,8 +213,9 @@ def _placed(places: list[Place], p: np.ndarray, shapes: Shapes, one: bool) -> np
 
 def _weights(judged: Judged) -> np.ndarray:
     """How likely each instance is the one, or one of those, that a relation is to."""
-    if judged.target.number == 1:
-        return np.asarray(judged.likely / max(float(judged.likely.sum()), 1e-9))
+    if judged.target.number == 1:  # one is and no other: by the odds
+        odds = judged.likely / (1 - judged.likely).clip(1e-3)
+        return np.asarray(odds / max(float(odds.sum()), 1e-9))
     return judged.likely
 
 
@@ -255,7 +257,10 @@ def _is(other: Judged, indices: list[int], witness: Witness) -> np.ndarray:
     return np.asarray((same * other.likely[chosen]).max(1, initial=0.0))
 
 
-def _distance(shapes: Shapes, other: Judged) -> np.ndarray:
-    """How far each instance is from what is named; float64 [K]."""
-    weights = _weights(other)
-    return np.asarray(distances(shapes, other.shapes) @ weights / max(float(weights.sum()), 1e-9))
+def _away(shapes: Shapes, other: Judged) -> list[tuple[float, np.ndarray]]:
+    """(how likely, how far each instance then is from what is named, float64 [K]) for each thing that it may be; on
+    average where several things are meant."""
+    weights, apart = _weights(other), distances(shapes, other.shapes)
+    if other.target.number == 1:
+        return list(zip(weights.tolist(), apart.T, strict=True))
+    return [(1.0, np.asarray(apart @ weights / max(float(weights.sum()), 1e-9)))]

@@ -10,7 +10,7 @@ from ...core.protocols import ScoredMasks
 from ...settings import SegmentorSettings
 from .grid import distinct
 
-_SIDE = 320  # px of the longer side at which the linear functions are found; larger images only have them applied
+_SIDE = 160  # px of the longer side at which the linear functions are found; larger images only have them applied
 
 
 def guided(found: ScoredMasks, image: np.ndarray, settings: SegmentorSettings) -> ScoredMasks:
@@ -37,17 +37,22 @@ def follow_colours(masks: np.ndarray, image: np.ndarray, settings: SegmentorSett
     out = masks.copy()
     for mask, box in zip(out, boxes(masks).tolist(), strict=True):
         left, top, right, bottom = (each // step for each in box)
-        rows = slice(max(0, top - 2 * radius), bottom + 2 * radius + 1)
-        window = rows, slice(max(0, left - 2 * radius), right + 2 * radius + 1)
-        whole = slice(rows.start * step, rows.stop * step), slice(window[1].start * step, window[1].stop * step)
-        before = mask[whole].copy()
-        near = guide.near_edges(mask[::step, ::step][window], before.shape)
+        window = (slice(max(0, top - 2 * radius), bottom + 2 * radius + 1),
+                  slice(max(0, left - 2 * radius), right + 2 * radius + 1))
+        whole = tuple(slice(each.start * step, each.stop * step) for each in window)
+        part, small = mask[whole], mask[::step, ::step][window]  # views: what is set in one is seen in the other
+        near = np.nonzero(_spread(guide.near_edges(small), step, part.shape))
         for _ in range(settings.guided_rounds):
-            found = guide.follow(mask[::step, ::step][window].astype(np.float32), window, whole) > 0.5
-            found = np.where(near, found, before)
+            found = part.copy()
+            found[near] = guide.follow(small.astype(np.float32), window, near) > 0.5
             if found.any():
-                mask[whole] = found
+                part[:] = found
     return out
+
+
+def _spread(values: np.ndarray, step: int, size: tuple[int, ...]) -> np.ndarray:
+    """Values [h, w] of every `step`-th px for all px of a window of `size`."""
+    return values.repeat(step, 0).repeat(step, 1)[: size[0], : size[1]]
 
 
 class _Guide:
@@ -56,36 +61,36 @@ class _Guide:
 
     def __init__(self, colours: np.ndarray, step: int, radius: int, evenness: float):
         self.whole, self.step, self.size = colours, step, 2 * radius + 1
-        self.colours = colours[::step, ::step]
+        self.colours = np.ascontiguousarray(colours[::step, ::step].transpose(2, 0, 1))
         self.centre = self._mean(self.colours)
-        products = self.colours[..., :, None] * self.colours[..., None, :]
-        spread = self._mean(products.reshape(*self.colours.shape[:2], 9)).reshape(products.shape)
-        spread = spread - self.centre[..., :, None] * self.centre[..., None, :] + evenness * np.eye(3)
-        self.inverse = np.linalg.inv(spread).astype(np.float32)
+        products = self.colours[:, None] * self.colours[None]
+        spread = self._mean(products.reshape(9, *products.shape[2:])).reshape(products.shape)
+        spread = spread - self.centre[:, None] * self.centre[None] + evenness * np.eye(3)[..., None, None]
+        inverse = np.linalg.inv(spread.transpose(2, 3, 0, 1)).astype(np.float32)
+        self.inverse = np.ascontiguousarray(inverse.transpose(2, 3, 0, 1))
 
     def _mean(self, values: np.ndarray) -> np.ndarray:
-        size = (self.size, self.size, *([1] * (values.ndim - 2)))
-        return np.asarray(ndimage.uniform_filter(values, size, mode="nearest"))
+        """Of windows of values [..., h, w]."""
+        return np.asarray(ndimage.uniform_filter(values, self.size, mode="nearest", axes=(-2, -1)))
 
-    def near_edges(self, mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """bool of `size`: what lies within half a window's radius of the edges of every `step`-th px of a mask."""
+    def near_edges(self, mask: np.ndarray) -> np.ndarray:
+        """What lies within half a window's radius of the edges of a mask bool [h, w]; bool [h, w]."""
         reach = self.size // 4 * 2 + 1
         inside = ndimage.uniform_filter(mask.astype(np.float32), reach, mode="nearest")
-        return self._spread((inside > 1e-4) & (inside < 1 - 1e-4), np.empty(size))
+        return np.asarray((inside > 1e-4) & (inside < 1 - 1e-4))
 
-    def follow(self, values: np.ndarray, window: tuple[slice, slice], whole: tuple[slice, slice]) -> np.ndarray:
-        """Values float32 [h, w] in a window of every `step`-th px as the colours there have them, in the same window
-        of the `whole` image."""
-        colours, centre = self.colours[window], self.centre[window]
-        level = self._mean(values)
-        shared = self._mean(colours * values[..., None]) - centre * level[..., None]
-        slope = (self.inverse[window] @ shared[..., None])[..., 0]
-        offset = level - (slope * centre).sum(-1)
-        shown = self.whole[whole]
-        slope, offset = self._spread(self._mean(slope), shown), self._spread(self._mean(offset), shown)
-        return np.asarray((slope * shown).sum(-1) + offset)
-
-    def _spread(self, values: np.ndarray, shown: np.ndarray) -> np.ndarray:
-        """Values of every `step`-th px for all px of `shown`."""
-        wide = values.repeat(self.step, 0).repeat(self.step, 1)
-        return wide[: shown.shape[0], : shown.shape[1]]
+    def follow(self, values: np.ndarray, window: tuple[slice, ...], near: tuple[np.ndarray, ...]) -> np.ndarray:
+        """Values float32 [h, w] in a window of every `step`-th px as the colours have them; float32 [n], of the px
+        `near` (rows and columns [n]) in the same window of the whole image."""
+        here = (slice(None), *window)  # of all channels
+        twice = (slice(None), *here)
+        centre, level = self.centre[here], self._mean(values)
+        shared = self._mean(self.colours[here] * values) - centre * level
+        slope = np.einsum("cdhw,dhw->chw", self.inverse[twice], shared)
+        offset = self._mean(level - np.einsum("chw,chw->hw", slope, centre))
+        slope = self._mean(slope)
+        rows, columns = near
+        small = rows // self.step, columns // self.step
+        there = (slice(None), *small)
+        shown = self.whole[rows + window[0].start * self.step, columns + window[1].start * self.step]
+        return np.asarray(np.einsum("cn,nc->n", slope[there], shown) + offset[small])
