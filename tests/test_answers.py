@@ -12,10 +12,11 @@ from refdiff.core.proposals import Proposals
 from refdiff.language import Attribute, Target, query
 from refdiff.language.query import THING
 from refdiff.language.words import IDEAS
-from refdiff.method.answers import Answer, answer, expecting
+from refdiff.method.answers import Answer, answer
 from refdiff.method.evidence import COLOURS as EVERY_COLOUR
 from refdiff.method.evidence import COMMON, Evidence
 from refdiff.method.instances import AS_LIKELY, COVERED, FLOOR, SAME, Overlaps, separate
+from refdiff.method.judging import expecting
 from refdiff.method.relations import Shapes, at_least, between, nth, order_keys, related
 from refdiff.settings import QuerySettings
 from refdiff.weights.manifest import Domain
@@ -194,6 +195,15 @@ def test_what_is_counted_but_not_there_is_not_made_up():
     four = asked("four cats", world)
     assert [world.names[i] for i, _ in four.chosen] == ["a", "b"] and four.fewer[0][1] == 2
     assert chosen("three cats", world) == chosen("both cats", world) == "a b"
+
+
+def test_what_is_closest_is_so_to_the_likeliest_not_to_the_mean():
+    world = World({"a": ("cat", (10, 60, 40, 90)), "b": ("cat", (100, 60, 130, 90)),
+                   "c": ("ant", (5, 5, 25, 25)), "d": ("bee", (170, 60, 190, 80))})
+    world.named = lambda target: np.array(
+        [0.9, 0.9, 0.01, 0.01] if target.head == "cat" else [0.01, 0.01, 0.91, 0.58])  # d looks a little like an ant
+    assert chosen("the cat closest to the ant", world) == "a" and chosen("the cat farthest from the ant", world) == "b"
+    assert chosen("the cat below the ant", world) == "a"
 
 
 def test_the_only_one_may_lie_anywhere_but_rather_where_it_is_said_to_be():

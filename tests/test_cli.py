@@ -94,8 +94,8 @@ def test_what_is_found_is_counted_and_explained_and_nothing_is_an_answer_too(tmp
 
 
 def test_what_is_read_as_one_is_explained_too(image_file, tmp_path, capsys):
-    assert main(["segment", str(image_file), "the red ball on the left", "--device", "cpu", "--variant", "g", "--explain",
-                 "--out", str(tmp_path / "out")]) == 0
+    call = ["segment", str(image_file), "the red ball on the left", "--device", "cpu", "--variant", "g", "--explain"]
+    assert main([*call, "--out", str(tmp_path / "out")]) == 0
     assert "refdiff: the red ball on the left: read as one, root 'ball', direction left" in capsys.readouterr().err
 
 

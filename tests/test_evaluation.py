@@ -1,5 +1,7 @@
 """Metrics, significance, the runner and the tables."""
 
+import csv
+import io
 import json
 import os
 import re
@@ -511,6 +513,11 @@ def test_tables_hold_the_papers_figures_beside_the_measured(whole):
     assert r"\begin{tabular}" in render(paper_tables([run]), "latex")
     rows = render(paper_tables([run]), "csv").splitlines()
     assert any("Cropping,RefCOCO,val,mIoU,24.83," in row for row in rows)
+    part = report | {"dataset": report["dataset"] | {"limit": 3}, "faults": [{"image": "a.jpg", "id": 1}] * 2}
+    told = next(row for row in csv.DictReader(io.StringIO(render(paper_tables([replace(run, report=part)]), "csv")))
+                if row["method"] == "Cropping" and row["measured"])
+    assert (told["faults"], told["limit"], told["shard"], told["bundle"]) == ("1", "3", "", "mini")
+    assert told["settings"] == replace(run, report=part).fingerprint()
     assert "| Method | colour | " in render(run_tables([run]), "markdown")
     with pytest.raises(InputError, match=f"Two runs, {re.escape(str(whole))} and other, measured region-token on"):
         paper_tables([run, replace(run, folder=Path("other"))])

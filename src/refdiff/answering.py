@@ -15,10 +15,11 @@ from .errors import BundleError
 from .language import Expression, Query, Target, query
 from .language.query import THING
 from .method import correlation_maps
-from .method.answers import SIZES, Answer, answer
+from .method.answers import Answer, answer
 from .method.confidence import answer_features, instance_features
 from .method.evidence import Evidence, Words, known_nouns
 from .method.instances import Overlaps
+from .method.judging import SIZES
 from .method.scores import GENERATIVE_RULES, eligible
 from .result import Candidate, Instance, Segmentation
 from .settings import Settings

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 from .paired import TESTS, Pair
+from .report import left_out
 from .tables import Cell, Run, Table
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>refdiff tables</title><style>
@@ -159,7 +160,8 @@ def _csv(tables: Sequence[Table]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["table", "method", "dataset", "split", "metric", "paper", "measured", "expressions",
-                     "ref_diff_differs_p_below_0.01", "standard_deviation"])
+                     "ref_diff_differs_p_below_0.01", "standard_deviation", "faults", "limit", "shard", "bundle",
+                     "settings"])
     for table in tables:
         for name, cells in table.rows.items():
             for column in table.columns:
@@ -169,8 +171,16 @@ def _csv(tables: Sequence[Table]) -> str:
                         table.title, name, *column, "" if cell.paper is None else cell.paper,
                         "" if cell.measured is None else round(cell.measured, 4), cell.count or "",
                         "" if cell.measured is None else int(cell.significant),
-                        "" if cell.deviation is None else round(cell.deviation, 4)])
+                        "" if cell.deviation is None else round(cell.deviation, 4), *_measured_by(cell.runs)])
     return out.getvalue()
+
+
+def _measured_by(runs: Sequence[Run]) -> list[str]:
+    """Faults, limit, shard, bundle and settings, each as it is in all of the runs, or in each."""
+    each = [(left_out(run.report), run.report["dataset"]["limit"], run.report["shard"], run.report["bundle"]["name"],
+             run.fingerprint()) for run in runs] or [(None,) * 5]
+    return [" ".join(dict.fromkeys("" if value is None else str(value) for value in values))
+            for values in zip(*each, strict=True)]
 
 
 def _pairs_csv(pairs: Sequence[Pair]) -> str:

@@ -42,8 +42,8 @@ Column = tuple[str, str, str]
 @dataclass
 class Cell:
     """Percentages: what the `paper` says and what was `measured` over `count` expressions, with its standard
-    `deviation` where it is the mean of runs with several seeds; whether it is the column's `best` measured figure, and
-    whether Ref-Diff's differs with p < 0.01, with every seed."""
+    `deviation` where it is the mean of `runs` with several seeds; whether it is the column's `best` measured figure,
+    and whether Ref-Diff's differs with p < 0.01, with every seed."""
 
     paper: float | None = None
     measured: float | None = None
@@ -51,6 +51,7 @@ class Cell:
     count: int = 0
     best: bool = False
     significant: bool = False
+    runs: Sequence[Run] = ()
 
 
 @dataclass
@@ -257,7 +258,7 @@ def _fill(cell: Cell, method: str, column: Column, runs: Sequence[Run]) -> None:
                                  f"{run.dataset} {run.split}; name one of them.")
     figures = [run.report["figures"][method][ALL] for run in runs]
     values = [100 * each[column[2]] for each in figures]
-    cell.measured, cell.count = statistics.fmean(values), figures[0]["expressions"]
+    cell.runs, cell.measured, cell.count = runs, statistics.fmean(values), figures[0]["expressions"]
     cell.deviation = statistics.stdev(values) if len(values) > 1 else None
     cell.significant = all(method in run.differences and run.differences[method].p < LEVEL for run in runs)
 

@@ -33,6 +33,8 @@ class Draft:
     """Of which it has one, in "blue or red car"; the last is among the conditions."""
     linked: bool = False
     """Whether what follows is said by "that is"."""
+    again: bool = False
+    """Whether its noun is one said before: "the left one"."""
 
     @property
     def something(self) -> bool:
@@ -64,6 +66,10 @@ class Draft:
     @property
     def outermost(self) -> Draft:
         return self if self.outer is None else self.outer.outermost
+
+    def repeats(self, before: Draft) -> bool:
+        """Whether it says which is meant by a bare noun: "the cat, the left one"."""
+        return self.again and before.head == self.head and not before.conditions and not before.plural
 
     def negated(self) -> bool:
         """Whether what comes next is negated; what comes after it is not."""

@@ -229,6 +229,7 @@ def one(reader: Reader, draft: Draft, item: Item) -> bool:
     elif draft.named:
         return draft.outer is None and reader.skip()
     else:
+        draft.again = item.text == "one"
         draft.head = draft.like if item.text in ("one", "ones") else THING
         draft.plural = item.text.endswith("s")
     return reader.skip()

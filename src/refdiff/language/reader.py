@@ -65,8 +65,11 @@ class Reader:
         """All that the items name; one thing where they name nothing."""
         drafts: list[Draft] = []
         while self.see().idea:
+            comma = self.see(-1).text == ","
             draft = self.read(Draft(like=drafts[-1].said if drafts else self.like))
-            if draft.something:
+            if comma and drafts and draft.repeats(drafts[-1]):
+                drafts[-1] = draft
+            elif draft.something:
                 drafts.append(draft)
             self.skip_past("and")
         for draft, following in reversed(list(pairwise(drafts))):

@@ -166,9 +166,9 @@ _NUMBERS: dict[int | Literal["all"], str] = {
     2: "two both both_of pair couple couple_of a_couple_of", 3: "three", 4: "four", 5: "five",
     6: "six half_a_dozen half_dozen a_half_dozen", 7: "seven", 8: "eight", 9: "nine", 10: "ten", 11: "eleven",
     12: "twelve dozen",
-    "all": "all all_of every every_single every_one_of each each_of any_of some_of several several_of many many_of few "
-           "a_few a_few_of lots_of a_lot_of multiple various dozens_of every_other every_second every_third "
-           "every_fourth the_rest_of rest_of the_remaining remaining",
+    "all": "all all_of most_of every every_single every_one_of each each_of any_of some_of several several_of many "
+           "many_of few a_few a_few_of lots_of a_lot_of multiple various dozens_of every_other every_second "
+           "every_third every_fourth the_rest_of rest_of the_remaining remaining",
 }
 SOME_OF_ALL = frozenset(("every other", "every second", "every third", "every fourth", "the rest of", "rest of",
                          "the remaining", "remaining"))
