@@ -64,9 +64,9 @@ class RefDiff:
         Nothing is loaded or downloaded before it is needed. `device` 'auto' takes CUDA, else MPS, else the CPU; `dtype`
         'auto' is bfloat16 on CUDA, and float32 elsewhere and for presets. `preset` 'paper' or 'official' replaces the
         bundle's own settings. `memory` in GB (10^9 bytes) is a bound to keep within: batches shrink, and models that do
-        not fit together are loaded in turn. `fast` False leaves the models as their libraries have them; a list of
-        names of `refdiff.fast.OPTIMISATIONS` installs those. Raises BundleError when there is no such bundle, and
-        InputError for any other argument.
+        not fit together are loaded in turn; what a caller does with `model.segmentor` and the like alone is outside it.
+        `fast` False leaves the models as their libraries have them; a list of names of `refdiff.fast.OPTIMISATIONS`
+        installs those. Raises BundleError when there is no such bundle, and InputError for any other argument.
         """
         bundle = find_bundle(name)
         settings, where = bundle.settings(preset), find_device(device)
