@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import socket
 import subprocess
 import sys
 import tempfile
@@ -33,14 +34,29 @@ def ask(data: bytes) -> tuple[int, bytes]:
     return exchange(FRONT, Sent(data, ()), 130)
 
 
+def wait_for(address: tuple[str, int]) -> None:
+    """Until somebody listens there. Raises OSError after 10 seconds."""
+    until = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection(address).close()
+            return
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+
+
 def main(options: argparse.Namespace) -> int:
     scene = saved(Image.open(ROOT / "examples" / "scene.png").convert("RGB").resize((160, 120)), "PNG")
     request = whole("/v1/segment", "parts", parts(("image", scene), ("expression", b"the cat on the left")))
     servers = [Server("--port", port, "--behind", "127.0.0.1", "--set", "points_per_side=2")
                for port in ("8101", "8102")]
     with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # started by root, nginx works as another user
         nginx = subprocess.Popen(["nginx", "-p", folder, "-c", ROOT / "examples" / "nginx.conf", "-g", "daemon off;"])
         try:
+            wait_for(FRONT)
             return under_load(servers, request, scene, options)
         finally:
             for process in (nginx, *(server.process for server in servers)):
