@@ -10,7 +10,7 @@ from ...core.protocols import ScoredMasks
 from ...settings import SegmentorSettings
 from .grid import distinct
 
-_SIDE = 160  # px of the longer side at which the linear functions are found; larger images only have them applied
+_SIDE = 240  # px of the longer side at which the linear functions are found; larger images only have them applied
 
 
 def guided(found: ScoredMasks, image: np.ndarray, settings: SegmentorSettings) -> ScoredMasks:
