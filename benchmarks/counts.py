@@ -4,8 +4,8 @@
 
 For every kind of thing in a scene of the benchmark `said` of which there are c: "the nth NOUN from the left" for n up
 to c + 2, "k NOUNs" for k = c and up to c + 2, and "both NOUNs" for c up to 2. Right is, within c, IoU over 0.5; beyond
-it, for an order, nothing, and for a number the c that are there (IoU over 0.5), or nothing. "Told": the notice says that
-fewer or none were found.
+it, for an order, nothing, and for a number the c that are there (IoU over 0.5), or nothing. "Told": the notice says
+that fewer or none were found.
 """
 
 from __future__ import annotations
