@@ -14,7 +14,7 @@ from refdiff.language.query import THING
 from refdiff.language.words import IDEAS
 from refdiff.method.answers import Answer, answer
 from refdiff.method.evidence import COLOURS as EVERY_COLOUR
-from refdiff.method.evidence import COMMON, Evidence
+from refdiff.method.evidence import COMMON, Evidence, known_nouns, misspelt
 from refdiff.method.instances import AS_LIKELY, COVERED, FLOOR, SAME, Overlaps, separate
 from refdiff.method.judging import expecting
 from refdiff.method.relations import Shapes, at_least, between, nth, order_keys, related
@@ -472,6 +472,22 @@ def test_words_that_were_not_learnt():
     assert [name for name, chance in named("cat", words=Domain()).items() if chance > 0.9] == ["a", "b", "c"]
 
 
+def test_a_noun_may_be_a_slip_of_the_pen_or_a_head():
+    words = Domain(vocabulary=("guitar", "tiger", "boat", "bird"), meanings={"puppy": ("dog",)})
+    known = {"gitar": "guitar", "tigger": "tiger", "brid": "bird", "pupy": "dog", "tiger head": "tiger",
+             "boar": "boar", "coat": "coat", "bard": "bard", "head": "head", "electric gitar": "guitar"}
+    assert {head: known_nouns(head, words)[0] for head in known} == known
+    assert misspelt("gitar", words) == "guitar" and misspelt("boar", words) is None
+    assert known_nouns("gitar", Domain()) == ("gitar",)  # a bundle that knows any word is asked about that
+
+
+def test_a_colour_of_anything_is_that_of_what_it_looks_like():
+    things = {"a": ("red cat", (10, 10, 40, 40)), "b": ("blue dog", (60, 10, 90, 40))}
+    for head in (THING, "animal"):
+        red, blue = evidence(things=things).described(Target(head), "blue")
+        assert red < 0.1 < 0.9 < blue
+
+
 def test_a_colour_is_weighed_against_others_and_another_word_against_the_noun():
     cats = evidence().described(Target("cat"), "red")[:3]
     assert min(cats[0], cats[2]) > 0.9 > 0.1 > cats[1]
@@ -508,9 +524,9 @@ def test_maps_of_the_other_nouns_of_a_query_stand_in_contrast():
 
 def test_anything_is_a_whole_thing_that_does_not_run_along_the_border():
     things = {"inside": ("cat", (60, 20, 100, 60)), "left": ("cat", (0, 20, 50, 60)),
-              "ground": ("cat", (0, 70, 200, 100))}
+              "ground": ("cat", (0, 70, 200, 100)), "head": ("cat", (70, 25, 90, 45))}
     chances = named(THING, things=things)
-    assert chances["inside"] > chances["left"] > chances["ground"]
+    assert chances["inside"] > chances["left"] > chances["ground"] and chances["inside"] > chances["head"]
 
 
 def test_both_scores_are_shown_for_each_proposal():

@@ -85,12 +85,19 @@ def test_what_is_found_is_counted_and_explained_and_nothing_is_an_answer_too(tmp
     assert (zebra["found"], zebra["instances"], zebra["box"], zebra["area"]) == (False, [], None, 0)
     assert not from_rle(zebra["segmentation"]).any() and "'zebra'" in zebra["notice"]
     assert captured.err.splitlines() == ["refdiff: the cats: all cat", "refdiff: a zebra: one zebra",
-                                         f"refdiff: {zebra['notice']}"]
+                                         f"refdiff: a zebra: {zebra['notice']}"]
     assert main([*call, "--out", str(tmp_path / "out")]) == 0
     _, of_cats, of_zebra = capsys.readouterr().out.splitlines()
     assert " 2 " in of_cats and " nothing " in of_zebra
     with Image.open(tmp_path / "out" / "scene.a-zebra.mask.png") as mask:
         assert not np.asarray(mask).any()
+
+
+def test_words_may_come_before_and_after_options(image_file, tmp_path, capsys):
+    call = ["segment", str(image_file), "--variant", "g", "ball", "--out", str(tmp_path / "out"), "the gift"]
+    assert main(call) == 0 and len(capsys.readouterr().out.splitlines()) == 3
+    assert main([*call, "--nonsense"]) == 2 and "--nonsense" in capsys.readouterr().err
+    assert main(["attention", str(image_file), "ball", "more"]) == 2
 
 
 def test_what_is_read_as_one_is_explained_too(image_file, tmp_path, capsys):

@@ -274,6 +274,12 @@ def test_a_known_thing_that_is_not_there_is_said_with_what_comes_nearest(example
         "No guitar was found that is likely enough; the likeliest is on the left.")
 
 
+def test_a_threshold_changes_no_confidence(example):
+    usual, strict = (example.segment(["the guitar"], settings=settings)[0]
+                     for settings in (example.settings, example.settings.replace(threshold=0.5)))
+    assert usual.confidence == strict.confidence is not None
+
+
 def test_what_is_not_taken_into_account_is_named(example):
     plain, result = example.segment(["the cat", "the haunted cat through the car"])
     assert "'haunted'" in result.notice and "'through" in result.notice and plain.notice is None

@@ -356,7 +356,7 @@ def test_words_and_names_are_not_taken_for_slips(word):
 def test_what_is_said_twice_or_contradicts_itself_is_kept_once():
     assert str(query("the left left cat on the left, on the right")) == "one cat, at left, at right"
     assert str(query("the cat and the cat")) == "one cat"
-    assert str(query("the biggest smallest cat that is not a cat")) == "one cat, biggest, smallest, not (one cat)"
+    assert str(query("the biggest smallest cat that is not a cat")) == "one cat, biggest, smallest, not (all cat)"
 
 
 def test_a_plain_query_is_of_one_thing_by_what_it_is():

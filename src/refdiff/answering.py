@@ -13,11 +13,12 @@ from .core.lazy import Lazy
 from .core.proposals import Proposals
 from .errors import BundleError
 from .language import Expression, Query, Target, query
+from .language.kinds import PAIRS
 from .language.query import THING
 from .method import correlation_maps
 from .method.answers import Answer, answer
 from .method.confidence import answer_features, instance_features
-from .method.evidence import Evidence, Words, known_nouns
+from .method.evidence import Evidence, Words, known_nouns, misspelt
 from .method.instances import Overlaps
 from .method.judging import SIZES
 from .method.scores import GENERATIVE_RULES, eligible
@@ -127,7 +128,7 @@ def _segmentation(scene: EncodedImage, image: np.ndarray, asked: Asked, settings
 
     instances = tuple(Instance(masks[i], likely, confidence("instance", instance_features(found, likely)))
                       for i, likely in found.chosen)
-    told = [*ignored, *_missing(found, evidence, scene.size)]
+    told = [*ignored, *_mended(asked.query, evidence), *_missing(found, evidence, scene.size)]
     return Segmentation(image, asked.expression, "full", candidates, instances,
                         confidence("query" if instances else "nothing", answer_features(found)),
                         " ".join(told) or None, asked.query)
@@ -145,10 +146,18 @@ def _ignored(asked: Query, evidence: Evidence) -> Iterable[str]:
     targets = [each for outer in asked.targets for each in outer.nested()]
     for head in dict.fromkeys(target.head for target in targets):
         if head != THING and not evidence.knows_noun(head):
-            yield f"Low confidence: the model has not learnt the word {head!r}; try --model sd15."
+            yield f"The model has not learnt the word {head!r}; try --model sd15."
     for word in dict.fromkeys(each.word for target in targets for each in target.attributes):
         if word not in SIZES and not evidence.knows_attribute(word):
             yield f"{word!r} was not taken into account: the model has not learnt it."
+
+
+def _mended(asked: Query, evidence: Evidence) -> Iterable[str]:
+    """A sentence for each noun that was taken for another."""
+    for head in dict.fromkeys(target.head for outer in asked.targets for target in outer.nested()):
+        slip = misspelt(head, evidence.words)
+        if slip is not None and known_nouns(head, evidence.words) == known_nouns(slip, evidence.words):
+            yield f"{head!r} was read as {slip!r}."
 
 
 def _missing(found: Answer, evidence: Evidence, size: tuple[int, int]) -> Iterable[str]:
@@ -157,17 +166,23 @@ def _missing(found: Answer, evidence: Evidence, size: tuple[int, int]) -> Iterab
         if target.head != THING and not evidence.knows_noun(target.head):
             continue
         like = " like that" if len(target.conditions) > len(target.attributes) else ""
+        none = f"No {target.phrase}{like} {'were' if _several(target.head) else 'was'} found"
         if nearest is None:
-            yield f"No {target.phrase}{like} was found."
+            yield f"{none}."
             continue
         looks, where = evidence.likeliest(nearest), _where(evidence.proposals, nearest, size)
         if looks in known_nouns(target.head, evidence.words):
-            yield f"No {target.phrase}{like} was found that is likely enough; the likeliest is {where}."
+            yield f"{none} that {'are' if _several(target.head) else 'is'} likely enough; the likeliest is {where}."
         else:
-            article = "an" if looks[0] in "aeiou" else "a"
-            yield f"No {target.phrase}{like} was found: the nearest match, {where}, looks like {article} {looks}."
+            article = "" if _several(looks) else "an " if looks[0] in "aeiou" else "a "
+            yield f"{none}: the nearest match, {where}, looks like {article}{looks}."
     for target, count in found.fewer:
-        yield f"Only {count} of {target.number} were found: {target.phrase}."
+        yield f"Only {count} found of the {target.number} asked for: {target.phrase}."
+
+
+def _several(noun: str) -> bool:
+    """Whether a noun in the singular is spoken of as several: "glasses"."""
+    return noun in PAIRS
 
 
 def _where(proposals: Proposals, index: int, size: tuple[int, int]) -> str:

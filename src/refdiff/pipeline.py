@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -202,7 +201,7 @@ class RefDiff:
         own = self._calibrated
         if kind in VARIANTS:
             own = own.replace(reading=settings.query.reading, targets=settings.query.targets)
-        if kind not in self._calibration or replace(settings, batching=own.batching, baselines=own.baselines) != own:
+        if kind not in self._calibration or not settings.scores_like(own):
             return None
         return self._calibration[kind](features)
 

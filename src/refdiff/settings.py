@@ -264,6 +264,11 @@ class Settings:
     baselines: BaselineSettings = field(default_factory=BaselineSettings)
     batching: BatchingSettings = field(default_factory=BatchingSettings)
 
+    def scores_like(self, other: Settings) -> bool:
+        """Whether the method's scores are those of `other`: batches, baselines and the threshold change none."""
+        query = dataclasses.replace(self.query, threshold=other.query.threshold)
+        return dataclasses.replace(self, batching=other.batching, baselines=other.baselines, query=query) == other
+
     def replace(self, **changes: Any) -> Settings:
         """A copy with some values changed, each by its own name: `replace(alpha=0.2)`.
 

@@ -44,7 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     try:
-        options = _parser().parse_args(arguments)
+        parser = _parser()
+        options, rest = parser.parse_known_args(arguments)
+        if (rest and not hasattr(options, "words")) or any(word.startswith("-") for word in rest):
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        if rest:
+            options.words += rest  # argparse takes one run of words, and these come after an option
     except SystemExit as done:  # help is printed, or what was wrong
         return int(done.code or 0)
     warnings.filterwarnings("ignore")

@@ -124,10 +124,11 @@ def _segment(options: argparse.Namespace) -> int:
             continue
         for result in results:
             rows.append(_row(path, result, _write(result, path, out, used) if out else None))
+            about = f"{path.name}, " * (len(images) > 1) + result.expression.text
             if options.explain:
-                tell(f"{result.expression.text}: {result.query or _read_as_one(result.expression)}")
+                tell(f"{about}: {result.query or _read_as_one(result.expression)}")
             if result.notice:
-                tell(result.notice)
+                tell(f"{about}: {result.notice}" if len(images) * len(expressions) > 1 else result.notice)
     show(json.dumps(rows, indent=2, allow_nan=False) if options.json else _table(rows))
     return 2 if failed else 0
 

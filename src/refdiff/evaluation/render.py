@@ -177,8 +177,9 @@ def _csv(tables: Sequence[Table]) -> str:
 
 def _measured_by(runs: Sequence[Run]) -> list[str]:
     """Faults, limit, shard, bundle and settings, each as it is in all of the runs, or in each."""
-    each = [(left_out(run.report), run.report["dataset"]["limit"], run.report["shard"], run.report["bundle"]["name"],
-             run.fingerprint()) for run in runs] or [(None,) * 5]
+    each: list[tuple[object, ...]] = [
+        (left_out(run.report), run.report["dataset"]["limit"], run.report["shard"], run.report["bundle"]["name"],
+         run.fingerprint()) for run in runs] or [(None,) * 5]
     return [" ".join(dict.fromkeys("" if value is None else str(value) for value in values))
             for values in zip(*each, strict=True)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from . import words
+from . import kinds, words
 from .query import THING, Attribute, Condition, Kind, Order, Place, Rank, Relation, Side, Target
 
 
@@ -94,6 +94,10 @@ class Draft:
         self.conditions.append(Rank(order, abs(number), self.negated()))
 
     def relate(self, kind: Kind, *to: Target, negated: bool = False) -> None:
+        """What is with white fur is white."""
+        if kind == "with" and to[0].head in kinds.COATS and to[0].attributes:
+            self.conditions += [Attribute(each.word, negated) for each in to[0].attributes]
+            return
         self.conditions.append(Relation(kind, to, negated))
 
     def take(self, other: Target) -> None:

@@ -40,7 +40,8 @@ def check_expression(text: object) -> str:
         raise InputError("The expression holds half of a character (a lone surrogate); type it again.") from None
     tidy = " ".join(text.split())
     if not any(character.isalnum() for character in tidy):
-        raise InputError("The expression is empty; say in words what to point at.")
+        what = f"{tidy[:40]!r} holds no word" if tidy else "The expression is empty"
+        raise InputError(f"{what}; say in words what to point at.")
     if len(tidy) > MAX_CHARACTERS:
         raise InputError(f"The expression has {len(tidy)} characters; at most {MAX_CHARACTERS} can be used.")
     return tidy

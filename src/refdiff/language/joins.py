@@ -213,12 +213,16 @@ def _not_worn(reader: Reader, draft: Draft) -> bool:
 
 
 def _leave_out(reader: Reader, draft: Draft, item: Item) -> None:
-    """What comes next; where it names no noun, as "the smallest", it is of what it is left out of."""
+    """What comes next; where it names no noun, as "the smallest", it is of what it is left out of. What is no cat is
+    none of them."""
+    every = draft.linked and reader.see().text in ("a", "an")
     target = reader.target(draft)
     if target is None:
         reader.ignore(item.text)
     else:
         left_out = replace(target, head=draft.said) if target.head == THING else target
+        if every and left_out.number == 1:
+            left_out = replace(left_out, number="all")
         draft.relate("is", left_out, negated=True)
 
 

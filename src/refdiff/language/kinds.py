@@ -37,9 +37,9 @@ MEASURES = frozenset("piece slice pair bowl glass cup bottle plate bunch group b
 """Nouns that make one with the noun after "of"."""
 KINDS = frozenset("kind type sort".split())
 """Nouns that give way to the noun after "of"."""
-PAIRS = frozenset("scissors glasses jeans pants shorts trousers sunglasses headphones goggles pliers binoculars "
-                  "overalls clothes pyjamas pajamas leggings tights sweatpants joggers trunks dungarees earmuffs "
-                  "earphones bangs dreads suspenders".split())
+PAIRS = frozenset("scissors glasses sunglasses eyeglasses spectacles shades specs jeans pants shorts trousers "
+                  "headphones goggles pliers binoculars overalls clothes pyjamas pajamas leggings tights sweatpants "
+                  "joggers trunks dungarees earmuffs earphones bangs dreads suspenders".split())
 """Plural in form, one in meaning."""
 IE_PLURALS = frozenset("cookies pies ties zombies brownies smoothies selfies hoodies movies veggies birdies doggies "
                        "genies pixies cuties sweeties magpies neckties bowties".split())
@@ -73,6 +73,8 @@ ANIMALS = frozenset("animal dog puppy cat kitten kitty horse pony foal donkey mu
                     "panda seal dolphin teddy".split())
 ANIMATE = PERSONS | ANIMALS
 """Who can wear and hold."""
+COATS = frozenset("fur feather plumage skin body paint".split())
+"""What a thing is the colour of."""
 BODY = frozenset("head trunk arm hand leg tail thumb paw foot ear nose neck beak wing finger chin lid hood hair "
                  "mouth face seat".split())
 """What may be up or down."""
@@ -82,7 +84,7 @@ POSTURES = frozenset("kneeling crouching squatting smiling laughing eating drink
                      "jumping walking running looking playing bending posing crying yawning waving skiing surfing "
                      "skating swimming riding blowing cooking dancing throwing".split())
 """What only people and animals do."""
-COMPOUNDS = frozenset("hot_dog fire_hydrant stop_sign remote_control french_fry french_fries polar_bear "
+COMPOUNDS = frozenset("hot_dog fire_hydrant stop_sign remote_control french_fry french_fries polar_bear creepy_crawly "
                       "potted_plant cell_phone mobile_phone tank_top crop_top ice_cream black_board white_board "
                       "high_chair parking_meter parking_lot swimming_pool cutting_board washing_machine teddy_bear "
                       "wine_glass wine_glasses beer_glasses trash_can garbage_can soda_can beer_can watering_can "

@@ -14,7 +14,7 @@ from .syntax import singular
 
 def word(reader: Reader, draft: Draft, item: Item) -> bool:
     """A run of words up to the noun, with what it is compounded of: "big old tennis racket"."""
-    if draft.named:
+    if draft.named or (draft.head is not None and reader.see(-1).text in words.WHO):  # "the thing that flies"
         return _after_noun(reader, draft, item)
     run = _run(reader)
     found = None if draft.linked and all(each.adjective for each in run) else _noun(run, reader.see(len(run)))

@@ -84,4 +84,5 @@ def _lost(found: list[Item], targets: tuple[Target, ...], ignored: list[str]) ->
     """The words of direction that say nothing in the targets; none is lost without a word."""
     said = " ".join([*map(str, targets), *ignored])
     placed = [item for item in found if item.idea in ("side", "extreme") and item.value in ("left", "right")]
-    return [item.text for item in placed if item.value not in said and f"from {OPPOSITE[item.value]}" not in said]
+    return [item.text for item in placed if item.value not in said and not any(
+        f"{word} {OPPOSITE[item.value]}" in said for word in ("from", "at"))]

@@ -215,13 +215,14 @@ def _distant(reader: Reader, draft: Draft, kind: Kind, text: str = "") -> bool:
     ahead = reader.past("at", "from", "determiner")
     leading = [*text.split(), *(reader.see(i).text for i in range(ahead))]
     leads = ahead > 0 or leading[-1] in ("to", "from")
-    first = reader.see(ahead)
-    if leads and first.idea in ("side", "extreme") and not reader.see(ahead + 1).names:
-        reader.skip(ahead + 1)
+    first, end = reader.see(ahead), reader.past("side", "extreme", start=ahead)
+    if leads and end > ahead and not reader.see(end).names:
+        sides: list[Side] = [reader.see(i).value for i in range(ahead, end)]
+        reader.skip(end)
         if not skip_picture(reader) and reader.see().idea == "of":  # "closest to the front of the car"
             reader.skip()
             return _relate(reader, draft, kind, text)
-        return _distant_side(draft, first.value, away=kind == "farthest from" and "from" in leading)
+        return _distant_side(draft, sides, away=kind == "farthest from" and "from" in leading)
     if first.idea in ("viewer", "picture"):
         reader.skip(ahead + 1)
     elif leads or (draft.named and thing_follows(reader)):  # "mug nearest lamp"
@@ -231,12 +232,15 @@ def _distant(reader: Reader, draft: Draft, kind: Kind, text: str = "") -> bool:
     return True
 
 
-def _distant_side(draft: Draft, side: Side, away: bool) -> bool:
-    """The order from a side, which is the other way round in "farthest from the left"."""
-    order = words.COUNTED_FROM.get(side)
-    if order:
-        draft.rank(words.OPPOSITE[order] if away else order)
+def _distant_side(draft: Draft, sides: list[Side], away: bool) -> bool:
+    """The order from a side, which is the other way round in "farthest from the left", or the place of a corner."""
+    orders = [words.COUNTED_FROM[side] for side in sides if side in words.COUNTED_FROM]
+    if len(orders) == 1:
+        draft.rank(words.OPPOSITE[orders[0]] if away else orders[0])
+    elif orders:
+        opposite: dict[Side, Side] = {"left": "right", "right": "left", "top": "bottom", "bottom": "top"}
+        draft.place(*(opposite.get(side, side) if away else side for side in sides if side in words.COUNTED_FROM))
     else:
         draft.negate = away
-        draft.place(side)
+        draft.place(*sides)
     return True

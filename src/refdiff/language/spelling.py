@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
 from . import kinds, words
@@ -37,6 +38,8 @@ _SIGNS = (
 """Signs as words and as the plain signs that the tagger knows, by regular expression."""
 _TURNS = (
     (r"\bcloset to\b", "closest to"),
+    (r"\b(that|which|who) (?:can|could|will|would|might|must|should)\b(?! (?:be|i|you|we)\b)", r"\1"),
+    (r"^how many (.+?) (?:are|is) there\b.*|^how many (.+)", lambda match: f"the {match[1] or match[2]}"),
     (r"\b(?:no[ -]?one|nobody)\b(?! of)", "no person"),
     (r"\b(?:immediate|direct)(?:ly)? (?=(?:left|right)\b)", ""),  # "to the immediate left of"
     (r"\b(?:a (?:little )?bit|a little|slightly|somewhat|immediately|almost)(?: (?:further|farther|more))? "
@@ -113,8 +116,13 @@ def _corrected(word: str) -> str:
         return _TYPOS[word]
     if len(word) < 3 or not (word.isalpha() and word.isascii()) or (word,) in words.IDEAS or word in _CONFUSABLE:
         return word
-    near = [meant for meant in _meant() if word[0] == meant[0] and _one_slip(word, meant)]
-    return near[0] if len(near) == 1 and not known(word) else word
+    return slip_of(word, _meant()) or word
+
+
+def slip_of(word: str, meant: Iterable[str]) -> str | None:
+    """The only one of some words that a word, which is none itself, is one slip away from."""
+    near = [each for each in meant if word[0] == each[0] and _one_slip(word, each)]
+    return near[0] if len(near) == 1 and not known(word) else None
 
 
 @lru_cache(maxsize=1)

@@ -141,6 +141,7 @@ BEFORE_PLACES = frozenset("on in by near within".split())
 """Relations that are none before a side: "on the left"."""
 NOT_QUITE = frozenset(("opposite", "opposite to", "opposite from", "opposite of", "across from", "diagonal from"))
 """Said with these, things are near each other, and how they stand is not understood."""
+WHO = frozenset("that which who".split())
 WORN = frozenset("hold holds holding wear wears wearing carry carries carrying sporting".split())
 """Relations that only people and animals have, to their clothes and to what they carry."""
 SIDE_ALONE: dict[str, Side] = {"between": "middle", "in between": "middle", "behind": "back", "above": "top",

@@ -17,7 +17,9 @@ import torch
 
 from ..core.proposals import Proposals
 from ..language import Target
+from ..language.kinds import BODY
 from ..language.query import THING
+from ..language.spelling import slip_of
 from ..settings import QuerySettings
 from .instances import Overlaps
 from .relations import step
@@ -41,6 +43,7 @@ _SYNONYM = 0.93  # cosine of two texts from which a common noun is no alternativ
 _CONTRAST = 0.5  # of the greatest s^G of the other nouns of a query, which is taken off that of a noun
 _UNSEEN = 0.1  # s^G of a word that has no map of its own
 _UNKNOWN = 0.05  # what a word says that the model has not learnt
+_SLIPS = 4  # letters of a noun from which on a slip is looked for
 _EDGE = 2  # px from the image's border
 _THING = {"confidence": 4.0, "border": -2.0, "part": -1.0, "bias": 0.5}  # fitted on val and the working half of `said`
 
@@ -103,16 +106,27 @@ class Evidence:
 
     def described(self, target: Target, word: str) -> np.ndarray | None:
         """How likely each is what `word` says, given that it is what the noun names, float64 [N], None for a word that
-        the model does not know. A colour is weighed against other colours, another word against the noun alone."""
+        the model does not know. A colour is weighed against other colours, another word against the noun alone; of
+        several nouns, as of any thing, it is the one that a proposal looks most like."""
         if not self.knows_attribute(word):
             return None
-        noun = known_nouns(target.head, self.words)[0]
-        word = _colour(word)
-        if word not in COLOURS:
-            both = self._logits([f"{word} {noun}", noun])
-            return step(both[:, 0] - both[:, 1])
-        every = self._logits([f"{colour} {noun}" for colour in COLOURS])
-        return np.asarray(np.exp(every[:, COLOURS.index(word)] - np.logaddexp.reduce(every, 1)))
+        word, nouns = _colour(word), self._likeliest_of(target.head)
+        said = np.empty(len(nouns))
+        for noun in dict.fromkeys(nouns):
+            rows = [i for i, each in enumerate(nouns) if each == noun]
+            if word in COLOURS:
+                every = self._logits([f"{colour} {noun}" for colour in COLOURS])[rows]
+                said[rows] = np.exp(every[:, COLOURS.index(word)] - np.logaddexp.reduce(every, 1))
+            else:
+                both = self._logits([f"{word} {noun}", noun])[rows]
+                said[rows] = step(both[:, 0] - both[:, 1])
+        return said
+
+    def _likeliest_of(self, head: str) -> list[str]:
+        """The noun that each proposal looks most like, of those that a head names."""
+        known = self._nouns if head == THING else list(known_nouns(head, self.words))
+        logits = self._common if head == THING else self._logits(known) if len(known) > 1 else None
+        return known * len(self._regions) if logits is None else [known[i] for i in logits.argmax(1)]
 
     def knows_noun(self, noun: str) -> bool:
         return not self.words.vocabulary or known_nouns(noun, self.words)[0] in self._nouns
@@ -166,13 +180,24 @@ class Evidence:
 
 def known_nouns(head: str, words: Words) -> tuple[str, ...]:
     """The nouns that a model knows a head by: "animal" by many, "mug" by "cup", "slice of pizza" by "pizza", "tennis
-    ball" by "ball"; the head itself where it knows none."""
-    for noun in (head, head.split(" of ")[-1], head.split()[-1]):
+    ball" by "ball", "tiger head" by "tiger", "gitar" by "guitar"; the head itself where it knows none."""
+    names = [head, head.split(" of ")[-1], head.split()[-1]]
+    if names[-1] in BODY:
+        names.append(head.removesuffix(names[-1]).strip())
+    for noun in [*names, misspelt(head, words) or ""]:
         if noun in words.meanings:
             return words.meanings[noun]
-        if not words.vocabulary or noun in words.vocabulary:
+        if noun and (not words.vocabulary or noun in words.vocabulary):
             return (noun,)
     return (head,)
+
+
+def misspelt(head: str, words: Words) -> str | None:
+    """The word that a model knows of which the last word of a head is a slip of the pen; None where there is none."""
+    last = head.split()[-1]
+    if len(last) < _SLIPS or not last.isalpha() or last in words.vocabulary or last in words.meanings:
+        return None
+    return slip_of(last, [*words.vocabulary, *words.meanings])
 
 
 def _colour(word: str) -> str:

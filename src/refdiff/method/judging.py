@@ -20,7 +20,9 @@ from .relations import Shapes, at_least, between, distances, nth, order_keys, pl
 _PICKS = ("closest to", "farthest from")
 _LOOSE = ("next to", "between", "behind", "in front of", "with", "of")
 _OPINION = 0.25  # how much those say of whether a thing is there: what is near is a matter of opinion
-_LEAP = 20.0  # by how much at most the odds of instances rise where more are implied than were seen
+_LEAPS = {"all": 20.0, 1: 5.0}
+"""By how much at most the odds of instances rise where more are implied than were seen: by "the cups", and by "the cup
+on the left"."""
 _COUNT_LEAP = 3.0  # the same where a number is said: a count may be wrong
 _CLAIM = 0.5  # how much it says of whether the nth of an order is there, that fewer than n things are
 SIZES: dict[str, Order] = {
@@ -90,7 +92,7 @@ def judge(target: Target, witness: Witness) -> Judged:
             stands, present = stands * says, present * there
             surely = surely * (says**_OPINION if relation.kind in _LOOSE else says)
     present *= float((seen * fits * surely).max(initial=0.0))
-    p = expecting(seen, _least(target), _LEAP if target.number in (1, "all") else _COUNT_LEAP) * fits * stands
+    p = expecting(seen, _least(target), _LEAPS.get(target.number, _COUNT_LEAP)) * fits * stands
     places = [each for each in target.conditions if isinstance(each, Place)]
     one = target.number == 1
     if places:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import shutil
@@ -87,7 +86,7 @@ def manifest(bundle: Bundle, settings: Settings) -> dict[str, Any]:
     The calibration is left out where it was fitted for others.
     """
     usual, own, domain = Settings().replace(**bundle.geometry).flat(), bundle.settings(), bundle.domain
-    fitted = dataclasses.replace(settings, batching=own.batching, baselines=own.baselines) == own
+    fitted = settings.scores_like(own)
     known = {"nouns": sorted(domain.nouns), "vocabulary": list(domain.vocabulary),
              "attributes": sorted(domain.attributes),
              "meanings": {word: list(own) for word, own in domain.meanings.items()}}
