@@ -513,6 +513,14 @@ def test_what_a_map_shows_counts_and_a_part_or_a_heap_counts_less():
     assert len(set(named("cat", things=things, evidence_parts=0.0).values())) == 1
 
 
+def test_what_consists_of_two_things_is_neither():
+    things = {"both": ("cat", (10, 10, 90, 50)), "a": ("cat", (10, 10, 50, 50)), "b": ("dog", (50, 10, 90, 50)),
+              "whole": ("cat", (110, 10, 190, 50)), "half": ("cat", (110, 10, 150, 50))}
+    for head in ("cat", THING):
+        chances = named(head, things=things, evidence_parts=0.0, evidence_text=0.1)
+        assert chances["both"] < 0.3 < 0.8 < min(chances["a"], chances["whole"])
+
+
 def test_maps_of_the_other_nouns_of_a_query_stand_in_contrast():
     cat, dog = Target("cat"), Target("dog")
     alone, beside = np.full(len(THINGS), 0.2), np.where(np.arange(len(THINGS)) == 1, 0.4, -0.1)

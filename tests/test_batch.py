@@ -57,7 +57,7 @@ def test_every_expression_is_answered_or_its_fault_named(model, whole):
     assert {id for id, row in rows.items() if "fault" not in row} == {"1.1", "1.2", "mine", 7, "three.3"}
     faults = {id: row["fault"] for id, row in rows.items() if "fault" in row}
     for id, words in ((4, "gone.png"), (5, "Line 5 is not valid JSON"), ("7.1", "no expressions"), (8, "either"),
-                      ("three.1", "empty"), ("three.2", "a string"), (10, "file name"),
+                      ("three.1", "no word"), ("three.2", "a string"), (10, "file name"),
                       ("Line 11, expression 1,", "valid id")):
         assert words in faults.pop(id)
     assert not faults and len(rows) == len(rows_of(out))
@@ -100,7 +100,7 @@ def test_other_answers_are_not_mixed_in(model, manifest, whole, tmp_path):
             wrong()
     changed = manifest.with_name("changed.jsonl")
     changed.write_text("\n".join(LINES[:2]))
-    with pytest.raises(InputError, match="other manifest"):
+    with pytest.raises(InputError, match="differs in manifest"):
         batch(model, changed, whole[0], ["masks", "overlays"])
     with locked(tmp_path), pytest.raises(InputError, match="being written by"):
         batch(model, manifest, tmp_path)

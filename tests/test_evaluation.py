@@ -212,11 +212,11 @@ def test_a_killed_process_loses_nothing(small, whole, tmp_path):
 def test_other_settings_or_data_are_not_mixed_in(model, small, whole, tmp_path):
     with pytest.raises(InputError, match=r"settings \(seed\)"):
         run(RefDiff(model.bundle, model.device, settings=model.settings.replace(seed=1)), small, whole)
-    with pytest.raises(InputError, match="other fast"):
+    with pytest.raises(InputError, match="differs in fast"):
         run(RefDiff(model.bundle, model.device, settings=model.settings, fast=False), small, whole)
-    with pytest.raises(InputError, match="other methods"):
+    with pytest.raises(InputError, match="differs in methods"):
         run(model, small, whole, QUICK[:1])
-    with pytest.raises(InputError, match="other proposals"):
+    with pytest.raises(InputError, match="differs in proposals"):
         changed = tmp_path / "proposals.json"
         changed.write_text((small / "proposals.json").read_text() + " ")
         runner.evaluate(model, open_dataset(small / "small.jsonl"), get_methods(QUICK), whole, changed)
@@ -552,7 +552,7 @@ def test_the_commands_of_a_comparison(small, whole, image_file, tmp_path, capsys
 @pytest.mark.parametrize("arguments, words", [
     (["evaluate", "{small}/small.jsonl", "--out", "{tmp}", "--method", "magic"], "no method 'magic'"),
     (["evaluate", "{small}/absent", "--out", "{tmp}"], "no dataset"),
-    (["evaluate", "{small}/small.jsonl", "--out", "{whole}", "--device", "cpu"], "other methods"),
+    (["evaluate", "{small}/small.jsonl", "--out", "{whole}", "--device", "cpu"], "differs in methods"),
     (["tables", "{tmp}"], "no run"),
     (["tables", "{whole}", "--curves", "{tmp}"], "No answer of these runs has a confidence"),
     (["failures", "{whole}", "--method", "ref-diff"], "no method 'ref-diff'"),

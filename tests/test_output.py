@@ -209,7 +209,7 @@ def test_a_run_is_exported_by_method(run, tmp_path, capsys):
     assert to_coco(read_source(folder, "nothing"))["annotations"] == []
     assert main(["export", str(folder), "--to", "coco", "--method", "left"]) == 0
     said = capsys.readouterr()
-    assert "1 images, 2 answers" in said.out and "1 expressions could not be used" in said.err
+    assert "1 image, 2 answers" in said.out and "1 expressions could not be used" in said.err
     assert json.loads((folder / "coco.json").read_text()) == content
     for arguments, words in (([str(folder), "--to", "png"], "left, nothing; choose one"),
                              ([str(folder), "--to", "png", "--method", "right"], "choose one"),

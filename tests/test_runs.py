@@ -126,7 +126,7 @@ def test_another_text_of_the_file_is_another_run(data, whole, tmp_path, capsys):
     (tmp_path / "set.jsonl").write_text((data / "set.jsonl").read_text().replace('"image": "', f'"image": "{data}/'))
     (tmp_path / "mine.py").write_text(PLUGINS + "# changed\n")
     assert evaluate(tmp_path, whole, method="half,by_seed") == 2
-    refused(capsys, "holds a run with other plugins")
+    refused(capsys, "holds a run that differs in plugins")
 
 
 def test_the_example_of_the_documentation_works(model, tmp_path):
@@ -258,7 +258,7 @@ def test_shards_that_do_not_belong_together_are_refused(data, whole, tmp_path, c
         refused(capsys, words)
     assert not (tmp_path / "out").exists()
     assert main(["merge", str(tmp_path / "1"), str(tmp_path / "1"), str(tmp_path / "2")]) == 2
-    refused(capsys, "holds a run with other shard")
+    refused(capsys, "holds a run that differs in shard")
     for shard in ("0/2", "3/2", "2", "1/2/3", "a/b", "1/99999"):
         assert evaluate(data, tmp_path / "x", "--shard", shard) == 2
         refused(capsys, "A shard is written as")

@@ -265,8 +265,9 @@ class Settings:
     batching: BatchingSettings = field(default_factory=BatchingSettings)
 
     def scores_like(self, other: Settings) -> bool:
-        """Whether the method's scores are those of `other`: batches, baselines and the threshold change none."""
-        query = dataclasses.replace(self.query, threshold=other.query.threshold)
+        """Whether the method's scores are those of `other`: batches, baselines, the threshold and how many may be
+        answered change none."""
+        query = dataclasses.replace(self.query, threshold=other.query.threshold, targets=other.query.targets)
         return dataclasses.replace(self, batching=other.batching, baselines=other.baselines, query=query) == other
 
     def replace(self, **changes: Any) -> Settings:

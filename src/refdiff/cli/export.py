@@ -51,5 +51,6 @@ def _export(options: argparse.Namespace) -> int:
     if source.faults:
         tell(f"{source.faults} expressions could not be used and are left out.")
     answers = sum(len(image.answers) for image in source.images)
-    show(f"{shown(out)}: {len(source.images)} images, {answers} answers")
+    show(f"{shown(out)}: {len(source.images)} image{'s' * (len(source.images) != 1)}, {answers} "
+         f"answer{'s' * (answers != 1)}")
     return 0

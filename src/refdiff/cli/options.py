@@ -35,10 +35,10 @@ def model_options(parser: argparse.ArgumentParser, name: bool = True) -> None:
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto",
                         help="auto: bfloat16 on cuda, float32 elsewhere and for presets (default: auto)")
     parser.add_argument("--memory", type=float, metavar="GB",
-                        help="keep within about this much: smaller batches, models loaded in turn")
+                        help="keep memory within about this many GB: smaller batches, models loaded in turn")
     parser.add_argument("--no-fast", dest="fast", action="store_false",
                         help="leave the models as their libraries have them, without refdiff's optimisations")
-    parser.add_argument("--seed", type=int, metavar="N", help="of the diffusion noise (default: 0)")
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of the diffusion noise (default: 0)")
 
 
 def method_option(parser: argparse.ArgumentParser, default: str) -> None:
@@ -53,7 +53,8 @@ def engine_options(parser: argparse.ArgumentParser) -> None:
     """`--engine` and `--workers`, for `workers`."""
     parser.add_argument("--engine", choices=("local", "ray"), default="local",
                         help="ray: share the images among processes or machines (default: local)")
-    parser.add_argument("--workers", metavar="N", type=int, default=2, help="of the ray engine (default: 2)")
+    parser.add_argument("--workers", metavar="N", type=int, default=2,
+                        help="number of workers of the ray engine (default: 2)")
 
 
 def workers(options: argparse.Namespace) -> int:

@@ -35,7 +35,8 @@ def add_commands(commands: Any) -> None:
     segment.add_argument("--out", metavar="DIR", type=Path,
                          help="folder for masks and overlays (default: refdiff-output; with --json none)")
     segment.add_argument("--threshold", type=float, metavar="P",
-                         help="say that nothing is there where what is asked for is less likely; 0 always answers")
+                         help="answer that nothing is there when what is asked for is less likely than this; 0 always "
+                              "answers")
     segment.add_argument("--explain", action="store_true", help="say how each expression was understood")
     segment.add_argument("--json", action="store_true", help="print results with COCO RLE to standard output")
     segment.set_defaults(run=_segment)

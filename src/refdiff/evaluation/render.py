@@ -23,6 +23,7 @@ _LATEX = {character: rf"\{character}" for character in "&%$#_{}"} | {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "†": r"$^\dagger$",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",  # which its default font lacks
     "[": "{[}"}  # and a * after the end of a row, \\, would be its argument
+_NUMBER = re.compile(r"^Table \d+: ")  # LaTeX counts by itself
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _markdown_row(cells: Iterable[str]) -> str:
 
 
 def _latex(grid: Grid) -> str:
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex_text(grid.title)}}}",
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex_text(_NUMBER.sub('', grid.title))}}}",
              r"\sbox0{\begin{tabular}{l" + "r" * (len(grid.headings) - 1) + "}", r"\hline",
              _latex_row(grid.headings), r"\hline", *map(_latex_row, grid.rows), r"\hline", r"\end{tabular}}",
              r"\providecommand{\resizebox}[3]{#3}% a wide table is made to fit with \usepackage{graphicx}",

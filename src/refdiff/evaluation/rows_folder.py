@@ -114,8 +114,8 @@ def check_header(folder: Path, wanted: dict[str, Any], read_header: Callable[[Pa
         return
     differing = differences(wanted, read_header(folder))
     if differing:
-        raise InputError(f"{shown(folder)} holds a run with other {', '.join(differing)}; name another folder for this "
-                         "one.")
+        raise InputError(f"{shown(folder)} holds a run that differs in {', '.join(differing)}; name another folder for "
+                         "this one.")
 
 
 def differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:

@@ -56,5 +56,5 @@ def report(rows: Sequence[Tried], bundle: Bundle) -> str:
         right = sum(row.iou > RIGHT for row in rows)
         judged = ("the models do what they should" if 3 * right >= 2 * len(rows)  # 4 of the 6
                   else "something is wrong with these models")
-        verdict = f"{right} of {len(rows)} are over {RIGHT}: {judged}."
-    return "\n".join([*lines, verdict, _NEVER_RUN])
+        verdict = f"{right} of {len(rows)} are over {RIGHT}: {judged}.\n{_NEVER_RUN}"
+    return "\n".join([*lines, verdict])

@@ -244,7 +244,8 @@ def _filled(title: str, columns: tuple[Column, ...], rows: dict[str, dict[Column
     if any(cell.significant for cell in found):
         notes[f"† Ref-Diff differs with p < {LEVEL} (paired t-test on IoU)"] = None
     if any(cell.paper is not None for cell in found):
-        notes[f"paper / measured; paper: {paper.SOURCE}"] = None
+        both = any(cell.measured is not None for cell in found)
+        notes[f"{'paper / measured; ' if both else ''}paper: {paper.SOURCE}"] = None
     table = Table(title, columns, {names[method]: of_method for method, of_method in cells.items()}, list(notes))
     table.mark_best()
     return table

@@ -45,6 +45,10 @@ _UNSEEN = 0.1  # s^G of a word that has no map of its own
 _UNKNOWN = 0.05  # what a word says that the model has not learnt
 _SLIPS = 4  # letters of a noun from which on a slip is looked for
 _EDGE = 2  # px from the image's border
+_HEAP = 5.0  # what is taken off the log-odds of what is surely two things
+_HALF, _WHOLE, _APART, _LOOKS = 0.2, 0.6, 0.2, 0.6
+"""Each of the two takes this share of it at least, both together that; they overlap by less, and look like one thing at
+least so surely."""
 _THING = {"confidence": 4.0, "border": -2.0, "part": -1.0, "bias": 0.5}  # fitted on val and the working half of `said`
 
 
@@ -94,7 +98,7 @@ class Evidence:
         if coloured:  # a black banana is hardly a banana, but surely a black banana
             odds = np.maximum(odds, np.logaddexp.reduce(self._logits(coloured), 1) - others)
         odds = own.evidence_bias + own.evidence_text * odds + own.evidence_map * self._shown(target)
-        odds = odds - own.evidence_parts * self._parts
+        odds = odds - own.evidence_parts * self._parts - _HEAP * self._heaps
         return step(odds) * (1.0 if self.knows_noun(target.head) else _UNKNOWN)
 
     def _shown(self, target: Target) -> np.ndarray | float:
@@ -164,13 +168,27 @@ class Evidence:
             max=3)
         part = (self._inside * np.where(border < 2, confidence, 0)).max(1, initial=0.0)
         return step(_THING["bias"] + _THING["confidence"] * confidence + _THING["border"] * border
-                    + _THING["part"] * part)
+                    + _THING["part"] * part - _HEAP * self._heaps)
 
     @cached_property
     def _inside(self) -> np.ndarray:
         """Whether each proposal lies in each larger one; bool [N, N]."""
         areas = self.proposals.areas.astype(float)
         return np.asarray((self.overlaps.cover > 0.8) & (areas[None] > 1.2 * areas[:, None]))
+
+    @cached_property
+    def _heaps(self) -> np.ndarray:
+        """How surely each proposal is two things, as it consists of two others that look like one each; float64 [N]."""
+        areas, heaps = self.proposals.areas.astype(float), np.zeros(len(self.proposals.masks))
+        looks = np.exp(self._common.max(1) - np.logaddexp.reduce(self._common, 1))
+        large = self._inside & (areas[:, None] > _HALF * areas[None]) & (looks[:, None] >= _LOOKS)
+        for j in range(len(heaps)):
+            inner = np.flatnonzero(large[:, j])
+            both = (areas[inner, None] + areas[inner] > _WHOLE * areas[j]) & (
+                self.overlaps.cover[np.ix_(inner, inner)] < _APART)
+            surely = np.minimum(looks[inner, None], looks[inner])
+            heaps[j] = (both * surely).max(initial=0.0)
+        return heaps
 
     @cached_property
     def _parts(self) -> np.ndarray:

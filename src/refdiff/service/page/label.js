@@ -44,8 +44,9 @@ async function look() {
   state = await api.getLabels();
   const decided = state.accepted + state.corrected + state.rejected;
   $("folder").textContent = `Labelling ${state.folder}`;
-  meter("done", decided, state.items);
-  meter("proposed", state.proposed, state.items);
+  const usable = state.items - state.faults;
+  meter("done", decided, usable);
+  meter("proposed", state.proposed, usable);
   $("counts").textContent = `${state.accepted} accepted, ${state.corrected} corrected, ${state.rejected} rejected`;
   $("wrong").hidden = !state.wrong.length;
   $("wrong-list").replaceChildren(...state.wrong.map(({ image, detail }) => make("li", {}, `${image}: ${detail}`)));
