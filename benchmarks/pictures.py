@@ -23,7 +23,7 @@ from refdiff.scene import EncodedImage
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "scene.png"
 DOCS = ROOT / "docs"
-SHOWN = ("the cat on the left", "both cats", "the cat and the guitar", "the biggest thing",
+SHOWN = ("the cat on the left", "both cats", "the cat and the guitar", "the smaller cat",
          "everything except the cats",
          "the thing above the guitar", "the guitar not on the left", "a zebra")
 FOLLOWED = SHOWN[0]
