@@ -25,7 +25,7 @@ EXAMPLE = ROOT / "examples" / "scene.png"
 DOCS = ROOT / "docs"
 SHOWN = ("the cat on the left", "both cats", "the cat and the guitar", "the smaller cat",
          "everything except the cats",
-         "the thing above the guitar", "the guitar not on the left", "a zebra")
+         "the cat not on the left", "the third cat from the left", "a zebra")
 FOLLOWED = SHOWN[0]
 """The expression that "How it works" follows."""
 ANOTHER = 0.3  # a candidate that overlaps (IoU) those shown by less is about another part of the image
