@@ -120,6 +120,12 @@ def test_your_own_data_by_mask_image_rle_or_polygons(tmp_path):
         open_dataset(path)
 
 
+def test_a_split_without_expressions_is_refused(tmp_path):
+    (tmp_path / "empty.jsonl").write_text("\n")
+    with pytest.raises(InputError, match="holds no expressions"):
+        open_dataset(tmp_path / "empty.jsonl")
+
+
 @pytest.mark.parametrize(("change", "reason"), [
     ({"expression": None}, "no valid expression"), ({"expression": ["a", "cat"]}, "no valid expression"),
     ({"expression": 12}, "no valid expression"), ({"expression": "a \ud800 cat"}, "no valid expression"),

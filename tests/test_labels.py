@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from conftest import shapes
-from refdiff import InputError
+from refdiff import InputError, RefDiffError
 from refdiff.core.masks import from_rle
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
@@ -56,7 +56,7 @@ def test_expressions_come_from_text_or_a_file_and_have_categories(tmp_path):
     file = tmp_path / "expressions.txt"
     file.write_text("the cat, asleep = cat\n\n  dog\n", "utf-8")
     assert read_expressions(str(file)) == {"the cat, asleep": "cat", "dog": "dog"}
-    for wrong in ("", " , ", "cat,cat", "= cat"):
+    for wrong in ("", " , ", "cat,cat", "= cat", str(tmp_path), "nowhere.txt"):
         with pytest.raises(InputError):
             read_expressions(wrong)
 
@@ -76,11 +76,29 @@ def test_a_journal_drops_the_line_that_a_killed_process_left(tmp_path):
     path.write_bytes(b'{"n": 1}\nnonsense\n{"n": 2}\n{"n": ')
     journal = Journal(path)
     values = dict(journal)
-    assert list(values.values()) == [{"n": 1}, None, {"n": 2}]
+    assert list(values.values()) == [{"n": 1}, None, {"n": 2}] and journal.damaged == 1
     place = journal.append({"n": 3}, durable=True)
     assert journal.read(place) == {"n": 3} and journal.read(0) == {"n": 1}
     journal.close()
     assert path.read_bytes() == b'{"n": 1}\nnonsense\n{"n": 2}\n{"n": 3}\n'
+
+
+def test_what_the_disk_refuses_is_not_kept(tmp_path, monkeypatch):
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    journal.append({"n": 1}, durable=True)
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(RefDiffError, match="No space left on device"):
+            journal.append({"n": 2}, durable=True)
+    place = journal.append({"n": 3}, durable=True)
+    assert journal.read(place) == {"n": 3}
+    journal.close()
+    assert path.read_bytes() == b'{"n": 1}\n{"n": 3}\n'
 
 
 def test_decisions_are_kept_and_the_last_one_counts(folder, told):
@@ -149,6 +167,9 @@ def test_a_folder_is_proposed_decided_and_corrected_over_http(folder, model):
         assert client.get("/v1/label/items/0").json()["answer"]["segmentation"] == blue["segmentation"]
         again = client.post("/v1/label/items/0/decide", json={"decision": "accept"})  # of what is shown now
         assert again.json()["decision"] == "corrected"
+        Image.fromarray(shapes()[:48]).save(folder / "more/a.jpg")  # another image than the one that was asked about
+        changed = client.post("/v1/label/items/1/decide", json={"decision": "accept"})
+        assert changed.status_code == 422 and "has changed" in changed.json()["detail"]
         rows = lines(folder, "rows.jsonl")
         assert rows[0]["rle"] == blue["segmentation"] and rows[1]["image"] == "more/a.jpg"
         assert (counts := state(client))["queue"] == [] and (counts["accepted"], counts["corrected"]) == (1, 1)

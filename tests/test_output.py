@@ -246,6 +246,14 @@ def answers(model, photo):
     return model.encode(photo).segment(["both cats", "a zebra"])
 
 
+def test_coco_has_the_category_and_the_expression_that_was_asked(tmp_path):
+    mask = to_rle(np.ones((20, 30), bool))
+    answer = Answer(1, "ball", mask, 0.5, None, (Thing(mask, 0.5, None),), "the red ball")
+    write_coco(Source([AnsweredImage("a.png", (20, 30), (answer,))], 0, "mini"), tmp_path / "coco.json", False)
+    found = json.loads((tmp_path / "coco.json").read_text())
+    assert found["categories"][0]["name"] == "ball" and found["annotations"][0]["expression"] == "the red ball"
+
+
 def test_supervision_gets_the_instances(answers):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

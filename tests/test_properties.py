@@ -168,7 +168,7 @@ def test_every_text_of_a_line_is_read(texts):
 
 @quick
 @given(st.lists(st.fixed_dictionaries({"image": JSON, "expression": JSON}, optional={
-    "id": JSON, "kind": JSON, "mask": JSON, "segmentation": JSON}), max_size=4))
+    "id": JSON, "kind": JSON, "mask": JSON, "segmentation": JSON}), min_size=1, max_size=4))
 def test_any_value_in_a_line_is_used_or_a_fault(rows):
     dataset = read_back("own.jsonl", "\n".join(map(json.dumps, rows)).encode(), open_dataset)
     if dataset is None:

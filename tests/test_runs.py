@@ -299,6 +299,23 @@ def test_several_seeds_have_a_mean_and_a_deviation(data, tmp_path, capsys):
         assert evaluate(data, tmp_path / "x", *arguments) == 2 and not (tmp_path / "x").exists()
 
 
+def test_what_is_made_of_an_unfinished_run_says_so(whole, tmp_path, capsys):
+    part = tmp_path / "part"
+    part.mkdir()
+    (part / HEADER).write_bytes((whole / HEADER).read_bytes())
+    (part / ROWS).write_bytes(b"".join((whole / ROWS).read_bytes().splitlines(keepends=True)[:6]))
+    for command in (["rows", str(part), "--out", str(tmp_path / "rows.csv")],
+                    ["failures", str(part), "--method", "half", "--out", str(tmp_path / "page.html")],
+                    ["export", str(part), "--to", "coco", "--method", "half", "--out", str(tmp_path / "coco.json")]):
+        assert main(command) == 0 and "not finished" in capsys.readouterr().err
+    assert main(["rows", str(whole), "--out", str(tmp_path / "rows.csv")]) == 0 and not capsys.readouterr().err
+
+
+def test_a_bootstrap_over_few_images_says_so(whole, capsys):
+    assert main(["tables", str(whole), "--paired"]) == 0
+    assert "fewer than 20 images" in capsys.readouterr().out
+
+
 def test_pairs_are_compared_over_what_both_answered(data, whole, tmp_path, capsys):
     for name, arguments, method in (("few", ["--limit", "9"], "nothing"), ("test", ["--split", "test"], "half")):
         assert evaluate(data, tmp_path / name, *arguments, method=method) == 0

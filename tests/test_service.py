@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import zipfile
+import zlib
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -239,6 +240,10 @@ def test_bodies_and_images_that_are_too_large(cheap):
         assert is_problem(client.post("/v1/segment", content=parts, headers=RAW), 503, "uploads")
         bomb = png(np.zeros((3000, 3000, 3), np.uint8))
         assert len(bomb) < 40_000 and is_problem(upload(client, files={"image": bomb}), 413, "3000x3000")
+        huge = bytearray(png())  # of another size, as its header states
+        huge[16:24] = (200_000).to_bytes(4, "big") * 2
+        huge[29:33] = zlib.crc32(huge[12:29]).to_bytes(4, "big")
+        assert is_problem(upload(client, files={"image": bytes(huge)}), 413, "200000x200000")
         assert upload(client).status_code == 200 and client.service.uploads.held == 0
 
 

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 from ..core.files import shown
 from ..errors import InputError
 from .console import show, show_progress, table, tell
-from .options import chosen_methods, engine_options, load_model, method_option, model_options, workers
+from .options import (
+    chosen_methods,
+    engine_options,
+    load_model,
+    method_option,
+    model_options,
+    warn_unfinished,
+    workers,
+)
 
 if TYPE_CHECKING:
     from ..baselines.registry import Method
@@ -196,5 +204,6 @@ def _rows(options: argparse.Namespace) -> int:
     from ..evaluation.export_rows import export_rows
 
     export_rows(options.folder, options.out)
+    warn_unfinished(options.folder)
     show(str(options.out))
     return 0

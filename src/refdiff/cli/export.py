@@ -9,6 +9,7 @@ from typing import Any
 from ..core.files import shown
 from ..errors import InputError
 from .console import show, tell
+from .options import warn_unfinished
 
 _DEFAULTS = {"coco": "coco.json", "yolo": "yolo", "label-studio": "label-studio", "png": "png"}
 
@@ -31,6 +32,7 @@ def _export(options: argparse.Namespace) -> int:
     from ..output.source import read_source
 
     source = read_source(options.folder, options.method)
+    warn_unfinished(options.folder)
     out = options.out or options.folder / _DEFAULTS[options.to]
     if options.to == "coco":
         from ..output.coco import write_coco

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
@@ -114,6 +115,17 @@ def given_proposals(options: argparse.Namespace, image: np.ndarray, path: Path) 
     if found is None:
         raise InputError(f"{options.proposals} lists no masks for {path.name}; there is nothing to choose from.")
     return found
+
+
+def warn_unfinished(run: Path) -> None:
+    """Say so where a run of refdiff evaluate has not been finished."""
+    from ..evaluation.run_folder import REPORT, read_header
+
+    with suppress(InputError):  # another folder, of which the command says what it is
+        read_header(run)
+        if not (run / REPORT).exists():
+            tell(f"The run {run} is not finished, and expressions are missing from it; start refdiff evaluate on it "
+                 "again.")
 
 
 def _change(text: str) -> tuple[str, object]:

@@ -83,6 +83,9 @@ def _serve(options: argparse.Namespace) -> int:
             tell(f"{where} may be reached from other machines, and no token is asked for; see --token-file.")
         tell(f"serving {', '.join(model.bundle.name for model in models)} at http://{where}; Ctrl+C stops it.")
         if labels is not None:
+            if labels.damaged:
+                tell(f"{labels.damaged} damaged lines of decisions.jsonl were left out; those masks are to be decided "
+                     "again.")
             tell(f"{len(labels)} masks of {len(labels.images)} images are to be decided at http://{where}/label")
         if options.label_studio is not None:
             tell(f"Label Studio may use the ML backend at http://{where}/v1/label-studio")

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import InputError
 from .console import show
+from .options import warn_unfinished
 
 _MOST = 10_000  # expressions
 _PRINT_DPI, _SCREEN_DPI = 300, 200
@@ -55,6 +56,8 @@ def _write(out: Path, runs: Sequence[Path], methods: Sequence[str] | None, pick:
            with_maps: bool = False, model: str | None = None) -> int:
     if not 1 <= count <= _MOST:
         raise InputError(f"The number of expressions to show must be from 1 to {_MOST:,}.")
+    for run in runs:
+        warn_unfinished(run)
     pdf = out.suffix.lower() == ".pdf"
     if not pdf and out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{out} must end in .html or .pdf.")

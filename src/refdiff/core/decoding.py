@@ -52,9 +52,9 @@ def open_image(source: Any) -> Image.Image:
 def stated_size(content: bytes) -> tuple[int, int]:
     """(width, height) in px that the header of an image file states, of which nothing is decoded.
 
-    Raises InputError where it is not an image, or of a size that is refused.
+    Raises InputError where it is not an image.
     """
-    return _guarded(lambda: _measured(_opened(io.BytesIO(content), "The image")), "The image")
+    return _guarded(lambda: _opened(io.BytesIO(content), "The image").size, "The image")
 
 
 def check_size(width: int, height: int, name: str) -> None:
@@ -131,11 +131,6 @@ def _decoded(opened: Callable[[], Image.Image], name: str) -> Image.Image:
         return image if turn is None else image.transpose(turn)
 
     return _guarded(decode, name)
-
-
-def _measured(image: Image.Image) -> tuple[int, int]:
-    check_size(*image.size, "The image")
-    return image.size
 
 
 def _guarded(read: Callable[[], Read], name: str) -> Read:

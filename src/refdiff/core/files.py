@@ -93,6 +93,12 @@ def parse_json(text: bytes) -> Any:
         content = json.loads(text.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
     except RecursionError:
         raise ValueError(f"it is nested more than {MAX_DEPTH} deep") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"at line {error.lineno}, column {error.colno}" if text.strip() else "it is empty") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start} is not UTF-8") from None
+    except ValueError:  # of int
+        raise ValueError("a number has thousands of digits") from None
     check_nesting(content)
     return content
 

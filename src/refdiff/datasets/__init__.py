@@ -70,5 +70,7 @@ def open_dataset(path: str | Path, split: str = "val", split_by: str | None = No
         raise InputError(f"{label} is not in a layout refdiff reads: it holds neither refs(<splitBy>).p or "
                          f"grefs(<splitBy>).json with instances.json nor refer_{shown(split)}.json, nor images "
                          f"{shown(split)}/X.jpg with their X.json.")
+    if not references:
+        raise InputError(f"The split {shown(split)} of {label} holds no expressions.")
     name = name or (path.stem if is_file else path.resolve().name)
     return grouped(name, split, references, where, one_target, annotations)

@@ -16,6 +16,8 @@ from .tables import Run
 TESTS = {"p_bootstrap": "bootstrap", "p": "t-test", "p_wilcoxon": "Wilcoxon", "p_mcnemar": "McNemar"}
 """The tests of a `Difference`, by its fields."""
 
+FEW_IMAGES = 20
+"""Of fewer images than this a bootstrap has too few different samples."""
 _Key = tuple[str, str, str, int]  # id, image's name, expression, and the truth's area in px, which differs with truths
 
 
@@ -49,6 +51,8 @@ def compare_pairs(runs: Sequence[Run]) -> tuple[list[Pair], list[str]]:
         if len({ours[key][0] for key in both}) > 1:
             found.append((first, second, difference([ours[key][1] for key in both], [theirs[key][1] for key in both],
                                                     [ours[key][0] for key in both])))
+    if any(each.images < FEW_IMAGES for _, _, each in found):
+        notes[f"Intervals and bootstrap over fewer than {FEW_IMAGES} images are too narrow; take more images"] = None
     if not found:
         raise InputError("; ".join([*notes, "nothing can be compared: name runs with two or more methods, or several "
                                             "runs over the same expressions, of two or more images"]) + ".")

@@ -33,7 +33,8 @@ def to_coco(source: Source, polygons: bool = False) -> dict[str, Any]:
             annotations.append({
                 "id": len(annotations) + 1, "image_id": number, "category_id": categories[answer.expression],
                 "segmentation": _polygons(mask) if polygons else to_rle(mask), "area": int(mask.sum()),
-                "bbox": _bbox(mask), "iscrowd": 0, "expression": answer.expression, "expression_id": answer.id,
+                "bbox": _bbox(mask), "iscrowd": 0, "expression": answer.asked or answer.expression,
+                "expression_id": answer.id,
                 **{name: value for name, value in known.items() if value is not None}})
     return {"info": {"description": f"refdiff {__version__}, {source.by}"}, "licenses": [], "images": images,
             "annotations": annotations,

@@ -28,7 +28,8 @@ class Thing:
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to one expression; `things` is empty where nothing was found, and `rle` the union of their masks."""
+    """The answer to one expression; `things` is empty where nothing was found, and `rle` the union of their masks.
+    `asked` is the expression itself where labelling gave it another category, which then is `expression`."""
 
     id: int | str
     expression: str
@@ -36,6 +37,7 @@ class Answer:
     score: float | None
     confidence: float | None
     things: tuple[Thing, ...]
+    asked: str | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,8 @@ def _answer(row: Row) -> Answer:
     several = row.get("instances")  # of a batch; a run has their number
     found = several if isinstance(several, list) else [row] if row.get("found", True) else []
     return Answer(row["id"], row["expression"], row["rle"], row["score"], row.get("confidence"),
-                  tuple(Thing(each["rle"], each["score"], each.get("confidence")) for each in found))
+                  tuple(Thing(each["rle"], each["score"], each.get("confidence")) for each in found),
+                  row.get("asked"))
 
 
 def file_names(images: Iterable[AnsweredImage]) -> list[PurePosixPath]:

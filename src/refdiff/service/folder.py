@@ -13,6 +13,14 @@ FOLDER = "refdiff-labels"
 """The folder in that of the images which holds what is kept about them."""
 
 _EXPRESSIONS_BYTES = 1_000_000
+_FILES = (".txt", ".csv", ".json", ".jsonl", ".tsv", ".md")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long for a path, as expressions may be
+        return False
 
 
 def read_expressions(text: str) -> dict[str, str]:
@@ -31,6 +39,9 @@ def read_expressions(text: str) -> dict[str, str]:
         except UnicodeDecodeError:
             raise InputError(f"{shown(path)} is not text in UTF-8.") from None
     else:
+        if "," not in text and (_exists(path) or path.suffix in _FILES):
+            raise InputError(f"--expressions names {shown(path)}, and there is no such file; give a file with one "
+                             "expression in a line, or \"cat,dog\".")
         parts = text.split(",")
     found: dict[str, str] = {}
     for part in filter(None, map(str.strip, parts)):

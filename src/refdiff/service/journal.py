@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,16 @@ from ..errors import InputError, RefDiffError
 class Journal:
     """The lines of a file, which is made if it is not there; threads may share it.
 
-    What a killed process left of its last line is taken away. Raises InputError when the file cannot be opened.
+    What a killed process left of its last line is taken away; `damaged` is how many other lines are no JSON. Raises
+    InputError when the file cannot be opened.
     """
 
     def __init__(self, path: Path):
         self._path, self._lock = path, threading.Lock()
+        self.damaged = 0
         try:
-            self._file = path.open("a+b")
+            self._end_file = path.open("ab", buffering=0)  # nothing that was refused may be written later
+            self._file = path.open("rb")
             self._end = self._whole()
         except OSError as error:
             raise InputError(f"{shown(path)} cannot be written ({error.strerror or error}).") from None
@@ -31,7 +36,7 @@ class Journal:
         """Cut off what follows the last line feed; gives the size."""
         self._file.seek(0)
         size = sum(len(line) for line in self._file if line.endswith(b"\n"))
-        self._file.truncate(size)
+        self._end_file.truncate(size)
         return size
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
@@ -39,7 +44,9 @@ class Journal:
         place = 0
         while place < self._end:
             line = self._line(place)
-            yield place, _value(line)
+            value = _value(line)
+            self.damaged += value is None
+            yield place, value
             place += len(line)
 
     def read(self, place: int) -> Any:
@@ -55,17 +62,20 @@ class Journal:
         with self._lock:
             place = self._end
             try:
-                self._file.write(line)
-                self._file.flush()
+                if self._end_file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 if durable:
-                    os.fsync(self._file.fileno())
+                    os.fsync(self._end_file.fileno())
             except OSError as error:
+                with suppress(OSError):
+                    self._end_file.truncate(place)
                 raise RefDiffError(f"{shown(self._path)} could not be written ({error.strerror}); make room and "
                                    "decide again.") from None
             self._end += len(line)
             return place
 
     def close(self) -> None:
+        self._end_file.close()
         self._file.close()
 
     def _line(self, place: int) -> bytes:

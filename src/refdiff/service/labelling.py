@@ -34,6 +34,8 @@ Number = Annotated[int, Path(ge=0, description="as GET /v1/label lists them")]
 Index = Annotated[int, Path(ge=0, description="an item's image_index")]
 _SHOWN = 12  # of the queue, and of faults
 _DECISIONS: dict[str, Decision] = {"accept": "accepted", "correct": "corrected", "reject": "rejected"}
+_CHANGED = (f"The image has changed since its masks were proposed; remove {FOLDER}/proposals.jsonl and start the "
+            "server again.")
 logger = logging.getLogger("refdiff.service")
 
 
@@ -113,6 +115,8 @@ def label_routes(service: Service, labels: Labels) -> APIRouter:
         asked = await service.uploads.json(request, label_schemas.DecideRequest)
         own, decision = item_of(number), _DECISIONS[asked.decision]
         answer = await asyncio.to_thread(_answer, labels, own)
+        if decision == "accepted":
+            _check_size(await asyncio.to_thread(labels.pixels, own.image_index), answer)
         if decision == "accepted" and labels.decisions.get(number) == "corrected":
             decision = "corrected"  # once more
         elif decision == "corrected":
@@ -155,6 +159,12 @@ def _jpeg(labels: Labels, index: int) -> bytes:
     return file.getvalue()
 
 
+def _check_size(image: Any, told: dict[str, Any]) -> None:
+    """Raises InputError where an answer is about an image of another size."""
+    if list(image.shape[:2]) != told["segmentation"]["size"]:
+        raise InputError(_CHANGED)
+
+
 def _segmentation(image: Any, told: dict[str, Any]) -> Segmentation:
     """An answer from the content of `schemas.Answer`. Raises InputError where the image has changed since."""
     size = image.shape[0], image.shape[1]
@@ -164,7 +174,6 @@ def _segmentation(image: Any, told: dict[str, Any]) -> Segmentation:
         instances = tuple(Instance(from_rle(each["segmentation"], size), each["score"], each["confidence"])
                           for each in told["instances"])
     except InputError:
-        raise InputError(f"The image has changed since its masks were proposed; remove {FOLDER}/proposals.jsonl and "
-                         "start the server again.") from None
+        raise InputError(_CHANGED) from None
     return Segmentation(image, parse(told["expression"]), told["variant"], candidates, instances, told["confidence"],
                         told["notice"])

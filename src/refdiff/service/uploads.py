@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from ..core.decoding import stated_size
+from ..core.decoding import check_size, stated_size
 from ..core.files import parse_json
 from .errors import Problem, busy, told
 from .limits import Limits
@@ -126,8 +126,7 @@ def _values(body: bytes | bytearray) -> Any:
     try:
         return parse_json(bytes(body))
     except ValueError as error:
-        reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-        raise Problem(400, f"The body is not valid JSON ({reason}).") from None
+        raise Problem(400, f"The body is not valid JSON ({error}).") from None
 
 
 def _validated(model: type[Asked], values: Any) -> Asked:
@@ -172,6 +171,7 @@ def _measured(content: bytes, limits: Limits) -> bytes:
     if width * height > limits.megapixels * 1e6:
         raise Problem(413, f"The image is {width}x{height}, over the {limits.megapixels:g} megapixels that are taken; "
                            "make it smaller.")
+    check_size(width, height, "The image")
     return content
 
 
