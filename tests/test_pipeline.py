@@ -172,6 +172,7 @@ def test_confidence_is_given_for_the_settings_it_was_fitted_for(model):
     each = [instance.confidence for instance in scene.segment(["the cats"])[0].instances]
     assert len(each) == 2 and all(0.5 < chance < 1 for chance in each)
     assert confidence("the cats", alpha=0.3) is confidence("the cats", targets="one") is None
+    assert confidence("the cat on the left", targets="one") == confidence("the cat on the left")
     assert confidence("the haunted cats") is None  # a word was not taken into account
 
 

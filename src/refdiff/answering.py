@@ -121,7 +121,8 @@ def _segmentation(scene: EncodedImage, image: np.ndarray, asked: Asked, settings
     candidates = tuple(Candidate(asked.indices[i], masks[i], float(found.likely[i]),
                                  None if generative is None else generative[i], discriminative[i]) for i in order)
     ignored = [*_ignored(asked.query, evidence)]
-    fitted = not ignored and evidence.proposals.source == "segmentor"
+    fitted = not ignored and evidence.proposals.source == "segmentor" and (
+        settings.query.targets == "any" or [target.number for target in asked.query.targets] == [1])
 
     def confidence(kind: str, features: tuple[float, float]) -> float | None:
         return scene.model.confidence(kind, features, settings) if fitted else None
