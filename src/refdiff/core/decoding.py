@@ -138,9 +138,8 @@ def _guarded(read: Callable[[], Read], name: str) -> Read:
         return read()
     except InputError:
         raise
-    except Exception as error:  # Pillow's readers raise errors of many types on broken files and closed images
-        reason = shown(error) or type(error).__name__
-        raise InputError(f"{name} is broken or incomplete ({reason}); save it again.") from None
+    except Exception:  # Pillow's readers raise errors of many types on broken files and closed images
+        raise InputError(f"{name} is broken or incomplete; save it again.") from None
 
 
 def _orientation(image: Image.Image) -> Image.Transpose | None:

@@ -87,16 +87,28 @@ def check_nesting(content: Any, containers: int | None = None) -> None:
     raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
 
 
-def parse_json(text: bytes) -> Any:
-    """JSON in UTF-8, with or without a byte-order mark. Raises ValueError, also for deep nesting."""
+class _NotFinite(ValueError):
+    pass
+
+
+def _refused(constant: str) -> Any:
+    raise _NotFinite(constant)
+
+
+def parse_json(text: bytes, finite: bool = False) -> Any:
+    """JSON in UTF-8, with or without a byte-order mark. Raises ValueError, also for deep nesting and, where all numbers
+    must be `finite`, for NaN and Infinity, which Python writes though JSON has none."""
     try:
-        content = json.loads(text.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
+        content = json.loads(text.removeprefix(codecs.BOM_UTF8).decode("utf-8"),
+                             parse_constant=_refused if finite else None)
     except RecursionError:
         raise ValueError(f"it is nested more than {MAX_DEPTH} deep") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"at line {error.lineno}, column {error.colno}" if text.strip() else "it is empty") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"byte {error.start} is not UTF-8") from None
+    except _NotFinite as error:
+        raise ValueError(f"it holds {error}, which is no number of JSON") from None
     except ValueError:  # of int
         raise ValueError("a number has thousands of digits") from None
     check_nesting(content)

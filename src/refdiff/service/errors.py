@@ -61,11 +61,23 @@ def as_problem(error: BaseException) -> Problem:
     return Problem(500, str(error))
 
 
+_REASONS = {
+    "missing": "it is missing", "extra_forbidden": "there is no such field",
+    "too_short": "it needs at least {min_length} of them", "too_long": "it may hold at most {max_length}",
+    "model_type": "it must be an object", "model_attributes_type": "it must be an object",
+    "dict_type": "it must be an object", "list_type": "it must be a list", "string_type": "it must be text",
+    "bool_type": "it must be true or false", "int_type": "it must be a whole number",
+    "float_type": "it must be a number", "finite_number": "it must be a finite number"}
+"""Some of pydantic's complaints by their type, in words for people."""
+
+
 def told(errors: Sequence[Mapping[str, Any]]) -> str:
     """pydantic's first complaint as a sentence, without the value that was sent."""
     first = errors[0]
     place = ".".join(str(part) for part in first.get("loc", ()) if part != "body")
-    reason = str(first.get("msg", "it cannot be read")).removeprefix("Value error, ").rstrip(".")
+    own = _REASONS.get(first.get("type", ""))
+    reason = (own.format_map(first.get("ctx") or {}) if own else
+              str(first.get("msg", "it cannot be read")).removeprefix("Value error, ").rstrip("."))
     more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
     where = f"The field {shown(place)}" if place else "The request"
     return f"{where} is not valid: {reason[:1].lower()}{shown(reason[1:])}{more}."

@@ -124,7 +124,7 @@ def _values(body: bytes | bytearray) -> Any:
     if sum(map(body.count, b",[{")) > _MOST_VALUES:
         raise Problem(422, f"The body holds more than {_MOST_VALUES} values, far more than a request can need.")
     try:
-        return parse_json(bytes(body))
+        return parse_json(bytes(body), finite=True)
     except ValueError as error:
         raise Problem(400, f"The body is not valid JSON ({error}).") from None
 
