@@ -74,7 +74,8 @@ def command_line(parser: argparse.ArgumentParser) -> Iterator[str]:
     yield f"# Command line\n\n{parser.description}\n\n"
     yield ("Results go to files and a table to the terminal, progress and notices to standard error. The exit status "
            "is 0 when all is done, 1 when something failed, 2 when a command or what it was given cannot be used "
-           "(an option, an image, data, a model that is not there or cannot be reached), and 130 when it was stopped.\n")
+           "(an option, an image, data, a model that is not there or cannot be reached), and 130 when it was "
+           "stopped.\n")
     for name, command, help_text in _commands(parser, parser.prog):
         formatter = command._get_formatter()
         actions = [each for each in command._actions if not isinstance(each, argparse._HelpAction)]
