@@ -16,7 +16,7 @@ import torch
 from ..language import check_expression
 from ..models.detection.grounding_dino import GroundingDino
 from ..scene import EncodedImage
-from .registry import Choice
+from .method import Choice
 
 THRESHOLD = 0.25
 

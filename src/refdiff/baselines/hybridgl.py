@@ -23,7 +23,7 @@ from ..language.syntax import depths, noun_chunks
 from ..models.similarity.clip import MEAN, ClipSimilarity
 from ..scene import EncodedImage
 from . import gem, yu2023
-from .registry import Choice
+from .method import Choice
 
 LIKELY, OTHERS = 3, 6
 """How many proposals can win, and how many their relations are judged by."""

@@ -28,7 +28,7 @@ from ..core.files import read_bytes, shown
 from ..errors import InputError, RefDiffError
 from ..language import check_expression
 from ..scene import NEEDED, EncodedImage
-from .registry import Call, Choice, Method
+from .method import Call, Choice, Method
 
 GROUP = "refdiff.methods"
 """The group of entry points."""
@@ -45,6 +45,13 @@ class FileMethod(Method):
 
     def __reduce__(self) -> Any:
         return _from_text, (self.path, self.text, self.name)
+
+
+class OfferedMethod(Method):
+    """A method of an installed package's entry point, looked for again where it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return find_plugin, (self.name, ())
 
 
 def find_plugin(name: str, taken: Sequence[str]) -> Method:
@@ -110,7 +117,7 @@ def _from_entry_point(entry: importlib.metadata.EntryPoint) -> Method:
         origin |= {"package": entry.dist.name, "version": entry.dist.version}
     if path is not None and Path(path).is_file():
         origin |= {"sha256": hashlib.sha256(read_bytes(path)).hexdigest()}
-    return Method(entry.name, *_described(entry.name, path, call), origin)
+    return OfferedMethod(entry.name, *_described(entry.name, path, call), origin)
 
 
 def _described(name: str, path: str | None, function: Callable[..., Any]) -> tuple[str, Call, tuple[str, ...]]:

@@ -8,8 +8,7 @@ depends on the image alone a method keeps with `scene.kept.get(key, make)`, what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -24,57 +23,20 @@ from ..scene import NEEDED, EncodedImage
 from ..settings import Variant
 from ..weights.manifest import is_here
 from . import yu2023
+from .method import Call, Choice, Method
+from .plugins import find_plugin
 
 
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """What a method answers to one expression: `mask` bool [H, W], its `index` among the proposals (among Eq. 8's
-    masks for ref-diff/g) and its `score`, where it has them, the `parts` the score is made of, its `confidence`, where
-    there is one, whether anything was `found`, and of how many `instances` the mask is the union.
-
-    `order`: the indices of the proposals that could win, best first; () where the method does not rank proposals.
-    `among`: the masks bool [N, H, W] that they are indices of, where those are not `scene.proposals()`."""
-
-    mask: np.ndarray
-    index: int | None
-    score: float | None
-    parts: dict[str, float] = field(default_factory=dict)
-    confidence: float | None = None
-    found: bool = True
-    instances: int = 1
-    order: tuple[int, ...] = ()
-    among: np.ndarray | None = None
-
-
-Call = Callable[[EncodedImage, Sequence[str]], list[Choice]]
-
-
-@dataclass(frozen=True)
-class Method:
-    """A named method: `label` is its name in tables, `needs` the parts of a bundle that it runs; one that `prompts`
-    asks the segmentor for masks of its own, whatever proposals there are. `origin` is what a run's header says of one
-    that is not built in: where it is from, and the SHA-256 of its file."""
-
-    name: str
-    label: str
-    call: Call
-    needs: tuple[str, ...]
-    origin: Mapping[str, str] | None = None
-    prompts: bool = False
-
-    @property
-    def chooses(self) -> bool:
-        """Whether it chooses among proposals: the segmentor's, or those that are given instead."""
-        return "sam" in self.needs and not self.prompts
-
-    def __call__(self, scene: EncodedImage, expressions: Sequence[str]) -> list[Choice]:
-        """One choice per expression, in order. Raises InputError."""
-        with scene.model.residency.turn():
-            return self.call(scene, expressions)
+class BuiltIn(Method):
+    """One of METHODS."""
 
     def __reduce__(self) -> Any:
-        """Pickled by name, and looked for again where it is unpickled: in a worker of Ray."""
-        return _named, (self.name,)
+        """Pickled by name, and looked up where it is unpickled: in a worker of Ray."""
+        return _built_in, (self.name,)
+
+
+def _built_in(name: str) -> Method:
+    return METHODS[name]
 
 
 def get_methods(names: Sequence[str]) -> list[Method]:
@@ -82,8 +44,6 @@ def get_methods(names: Sequence[str]) -> list[Method]:
 
     Raises InputError for an unknown one and for two of the same name, RefDiffError for a plug-in that fails.
     """
-    from .plugins import find_plugin
-
     found: dict[str, Method] = {}
     for name in dict.fromkeys(names):
         method = METHODS.get(name) or find_plugin(name, list(METHODS))
@@ -92,10 +52,6 @@ def get_methods(names: Sequence[str]) -> list[Method]:
                              "one's function or label.")
         found[method.name] = method
     return list(found.values())
-
-
-def _named(name: str) -> Method:
-    return get_methods([name])[0]
 
 
 def _ref_diff(variant: Variant, **changes: Any) -> Call:
@@ -179,19 +135,19 @@ def _of_file(name: str) -> Call:
 _BASELINE = ("baseline_clip", "sam")
 
 METHODS = {method.name: method for method in (
-    Method("region-token", "Region Token", region_token, _BASELINE),
-    Method("cropping", "Cropping", cropping, _BASELINE),
-    Method("global-local", "Global-Local CLIP", global_local, _BASELINE),
-    Method("hybridgl", "HybridGL", _of_file("hybridgl"), ("clip", "sam")),
-    Method("grounded-sam", "Grounded-SAM", _of_file("grounded_sam"), ("grounding_dino", "sam"), prompts=True),
-    Method("sam3", "SAM 3", _of_file("sam3"), ("sam3",)),
-    Method("tseg", "TSEG-style", _of_file("tseg"), ("tseg",)),
+    BuiltIn("region-token", "Region Token", region_token, _BASELINE),
+    BuiltIn("cropping", "Cropping", cropping, _BASELINE),
+    BuiltIn("global-local", "Global-Local CLIP", global_local, _BASELINE),
+    BuiltIn("hybridgl", "HybridGL", _of_file("hybridgl"), ("clip", "sam")),
+    BuiltIn("grounded-sam", "Grounded-SAM", _of_file("grounded_sam"), ("grounding_dino", "sam"), prompts=True),
+    BuiltIn("sam3", "SAM 3", _of_file("sam3"), ("sam3",)),
+    BuiltIn("tseg", "TSEG-style", _of_file("tseg"), ("tseg",)),
     # Eq. 10 alone: no masked encoder and no clue
-    Method("sam-clip", "SAM-CLIP", _ref_diff("ds", beta=0.0, clue_weight=0.0, clue_on="masked"), NEEDED["ds"]),
-    Method("ref-diff/g", "Ref-Diff/G", _ref_diff("g"), NEEDED["g"]),
-    Method("ref-diff/gs", "Ref-Diff/GS", _ref_diff("gs"), NEEDED["gs"]),
-    Method("ref-diff/ds", "Ref-Diff/DS", _ref_diff("ds"), NEEDED["ds"]),
-    Method("ref-diff", "Ref-Diff", _ref_diff("full"), NEEDED["full"]),
+    BuiltIn("sam-clip", "SAM-CLIP", _ref_diff("ds", beta=0.0, clue_weight=0.0, clue_on="masked"), NEEDED["ds"]),
+    BuiltIn("ref-diff/g", "Ref-Diff/G", _ref_diff("g"), NEEDED["g"]),
+    BuiltIn("ref-diff/gs", "Ref-Diff/GS", _ref_diff("gs"), NEEDED["gs"]),
+    BuiltIn("ref-diff/ds", "Ref-Diff/DS", _ref_diff("ds"), NEEDED["ds"]),
+    BuiltIn("ref-diff", "Ref-Diff", _ref_diff("full"), NEEDED["full"]),
 )}
 
 OWN = tuple(name for name, method in METHODS.items() if all(map(is_here, method.needs)))

@@ -15,7 +15,7 @@ from ..language import check_expression
 from ..models.segmentors.sam3 import Sam3
 from ..scene import EncodedImage
 from .grounded_sam import taken
-from .registry import Choice
+from .method import Choice
 
 THRESHOLD = 0.5
 

@@ -17,7 +17,7 @@ from ..models.tseg import Tseg, TsegConfig, assignment, global_score
 from ..scene import EncodedImage
 from ..settings import GenerativeSettings
 from ..weights.load import load_tokenizer
-from .registry import Choice
+from .method import Choice
 
 if TYPE_CHECKING:
     from transformers.models.clip.tokenization_clip import CLIPTokenizer

@@ -22,7 +22,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..baselines.registry import Method
+    from ..baselines.method import Method
     from ..datasets import Dataset
     from ..settings import Settings
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from ..baselines.registry import Method
+    from ..baselines.method import Method
     from ..core.proposals import Proposals
     from ..pipeline import RefDiff
 

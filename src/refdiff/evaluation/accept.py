@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..baselines.registry import Method
+from ..baselines.method import Method
 from ..core.files import read_json, shown
 from ..datasets import Dataset, Reference
 from ..errors import InputError

@@ -11,7 +11,7 @@ from typing import Any
 from ..datasets import Reference
 from ..errors import InputError, RefDiffError
 from ..pipeline import RefDiff
-from .engine import Job, read_image
+from .job import Job, read_image
 from .rows_folder import Row
 
 _TASKS_EACH = 2  # queued per worker, so that none waits for the driver

@@ -9,15 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
-
-import numpy as np
+from typing import Any, TypeVar
 
 from .. import __version__
-from ..core.images import load_image
 from ..datasets import Reference
-from ..errors import InputError
 from ..pipeline import RefDiff
+from .job import Job, read_image
 from .rows_folder import Kind, Row, appended_rows, keep_whole_images
 
 _AHEAD = 4  # images decoded before the model asks for them
@@ -25,14 +22,6 @@ _LIBRARIES = ("torch", "transformers", "diffusers", "spacy", "numpy", "pillow")
 
 Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
-
-
-class Job(Protocol):
-    """What is done with each image: the rows of all its expressions. Other processes get a pickled copy."""
-
-    def __call__(self, model: RefDiff, references: Sequence[Reference], index: int,
-                 image: np.ndarray | InputError) -> list[Row]:
-        """`index` is the image's number; `image` uint8 [H, W, 3], or why it cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +68,6 @@ def about(model: RefDiff) -> dict[str, Any]:
             "bundle": {"name": model.bundle.name, "fingerprint": model.bundle.fingerprint()},
             "settings": model.settings.flat(), "fast": sorted(model.fast), "device": model.device.type,
             "dtype": str(model.dtype)}
-
-
-def read_image(path: Path) -> np.ndarray | InputError:
-    """The image uint8 [H, W, 3], or why there is none."""
-    try:
-        return load_image(path)
-    except InputError as error:
-        return error
 
 
 def _local(model: RefDiff, images: Sequence[list[Reference]], todo: Sequence[int],

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..baselines import yu2023
-from ..baselines.registry import Method
+from ..baselines.method import Method
 from ..core.files import make_folder, read_bytes
 from ..core.proposal_files import check_proposals
 from ..datasets import Dataset

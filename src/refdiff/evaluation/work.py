@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from ..baselines.registry import Choice, Method
+from ..baselines.method import Choice, Method
 from ..core.masks import ious, to_rle
 from ..core.proposal_files import load_proposals
 from ..datasets import Reference
