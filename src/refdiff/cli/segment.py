@@ -55,14 +55,15 @@ def images_and_expressions(words: Sequence[str], expressions: Sequence[str]) -> 
 
     Raises InputError where there is none of either, or a folder holds no images.
     """
+    from ..core.files import exists
     from ..core.images import SUFFIXES
 
     images: list[Path] = []
     found: list[str] = []
     for word in words:
         path = Path(word)
-        if word.strip() and (path.suffix.lower() in SUFFIXES or _exists(path)):  # Path("") is this folder
-            images += _images_in(path) if _exists(path) and path.is_dir() else [path]
+        if word.strip() and (path.suffix.lower() in SUFFIXES or exists(path)):  # Path("") is this folder
+            images += _images_in(path) if exists(path) and path.is_dir() else [path]
         else:
             found.append(word)
     found += expressions
@@ -71,13 +72,6 @@ def images_and_expressions(words: Sequence[str], expressions: Sequence[str]) -> 
     if not found:
         raise InputError('No expression was given; say in words what to point at: refdiff segment photo.jpg "the cat".')
     return images, found
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # too long for a path, as expressions may be
-        return False
 
 
 def _images_in(folder: Path) -> list[Path]:

@@ -87,6 +87,14 @@ def check_nesting(content: Any, containers: int | None = None) -> None:
     raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
 
 
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder; a text that can be no path names none."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long, or with a null character
+        return False
+
+
 class _NotFinite(ValueError):
     pass
 
@@ -108,7 +116,7 @@ def parse_json(text: bytes, finite: bool = False) -> Any:
     except UnicodeDecodeError as error:
         raise ValueError(f"byte {error.start} is not UTF-8") from None
     except _NotFinite as error:
-        raise ValueError(f"it holds {error}, which is no number of JSON") from None
+        raise ValueError(f"it holds {error}, which JSON does not allow") from None
     except ValueError:  # of int
         raise ValueError("a number has thousands of digits") from None
     check_nesting(content)

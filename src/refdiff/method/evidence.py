@@ -161,14 +161,18 @@ class Evidence:
     def _things(self) -> np.ndarray:
         """How likely each is a whole thing of any kind: it looks like one noun more than others, does not run along the
         image's border, and lies in no other proposal that looks like one thing."""
-        confidence = np.exp(self._common.max(1) - np.logaddexp.reduce(self._common, 1))
         height, width = self.proposals.masks.shape[1:]
         boxes = self.proposals.boxes
         border = ((boxes[:, :2] < _EDGE).sum(1) + (boxes[:, 2] > width - _EDGE) + (boxes[:, 3] > height - _EDGE)).clip(
             max=3)
-        part = (self._inside * np.where(border < 2, confidence, 0)).max(1, initial=0.0)
-        return step(_THING["bias"] + _THING["confidence"] * confidence + _THING["border"] * border
+        part = (self._inside * np.where(border < 2, self._looks, 0)).max(1, initial=0.0)
+        return step(_THING["bias"] + _THING["confidence"] * self._looks + _THING["border"] * border
                     + _THING["part"] * part - _HEAP * self._heaps)
+
+    @cached_property
+    def _looks(self) -> np.ndarray:
+        """How surely each proposal looks like the common noun that it looks most like; float64 [N]."""
+        return np.asarray(np.exp(self._common.max(1) - np.logaddexp.reduce(self._common, 1)))
 
     @cached_property
     def _inside(self) -> np.ndarray:
@@ -180,13 +184,12 @@ class Evidence:
     def _heaps(self) -> np.ndarray:
         """How surely each proposal is two things, as it consists of two others that look like one each; float64 [N]."""
         areas, heaps = self.proposals.areas.astype(float), np.zeros(len(self.proposals.masks))
-        looks = np.exp(self._common.max(1) - np.logaddexp.reduce(self._common, 1))
-        large = self._inside & (areas[:, None] > _HALF * areas[None]) & (looks[:, None] >= _LOOKS)
+        large = self._inside & (areas[:, None] > _HALF * areas[None]) & (self._looks[:, None] >= _LOOKS)
         for j in range(len(heaps)):
             inner = np.flatnonzero(large[:, j])
             both = (areas[inner, None] + areas[inner] > _WHOLE * areas[j]) & (
                 self.overlaps.cover[np.ix_(inner, inner)] < _APART)
-            surely = np.minimum(looks[inner, None], looks[inner])
+            surely = np.minimum(self._looks[inner, None], self._looks[inner])
             heaps[j] = (both * surely).max(initial=0.0)
         return heaps
 
@@ -202,7 +205,7 @@ def known_nouns(head: str, words: Words) -> tuple[str, ...]:
     names = [head, head.split(" of ")[-1], head.split()[-1]]
     if names[-1] in BODY:
         names.append(head.removesuffix(names[-1]).strip())
-    for noun in [*names, misspelt(head, words) or ""]:
+    for noun in (*names, misspelt(head, words) or ""):
         if noun in words.meanings:
             return words.meanings[noun]
         if noun and (not words.vocabulary or noun in words.vocabulary):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..core.files import read_bytes, shown
+from ..core.files import exists, read_bytes, shown
 from ..core.images import SUFFIXES
 from ..errors import InputError
 from ..language import check_expression
@@ -16,30 +16,19 @@ _EXPRESSIONS_BYTES = 1_000_000
 _FILES = (".txt", ".csv", ".json", ".jsonl", ".tsv", ".md")
 
 
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # too long for a path, as expressions may be
-        return False
-
-
 def read_expressions(text: str) -> dict[str, str]:
     """Categories by expression: from a file with one expression in a line, else from text with commas between them.
 
     'the big dog = dog' gives an expression another category than itself. Raises InputError.
     """
     path = Path(text)
-    try:
-        from_file = path.is_file()
-    except (OSError, ValueError):
-        from_file = False
-    if from_file:
+    if exists(path) and path.is_file():
         try:
             parts = read_bytes(path, _EXPRESSIONS_BYTES).decode("utf-8-sig").splitlines()
         except UnicodeDecodeError:
             raise InputError(f"{shown(path)} is not text in UTF-8.") from None
     else:
-        if "," not in text and (_exists(path) or path.suffix in _FILES):
+        if "," not in text and (exists(path) or path.suffix in _FILES):
             raise InputError(f"--expressions names {shown(path)}, and there is no such file; give a file with one "
                              "expression in a line, or \"cat,dog\".")
         parts = text.split(",")

@@ -18,7 +18,7 @@ from ..errors import InputError, RefDiffError
 class Journal:
     """The lines of a file, which is made if it is not there; threads may share it.
 
-    What a killed process left of its last line is taken away; `damaged` is how many other lines are no JSON. Raises
+    What a killed process left of its last line is taken away; `damaged` is how many other lines are not JSON. Raises
     InputError when the file cannot be opened.
     """
 
@@ -26,17 +26,17 @@ class Journal:
         self._path, self._lock = path, threading.Lock()
         self.damaged = 0
         try:
-            self._end_file = path.open("ab", buffering=0)  # nothing that was refused may be written later
-            self._file = path.open("rb")
+            self._writer = path.open("ab", buffering=0)  # nothing that was refused may be written later
+            self._reader = path.open("rb")
             self._end = self._whole()
         except OSError as error:
             raise InputError(f"{shown(path)} cannot be written ({error.strerror or error}).") from None
 
     def _whole(self) -> int:
         """Cut off what follows the last line feed; gives the size."""
-        self._file.seek(0)
-        size = sum(len(line) for line in self._file if line.endswith(b"\n"))
-        self._end_file.truncate(size)
+        self._reader.seek(0)
+        size = sum(len(line) for line in self._reader if line.endswith(b"\n"))
+        self._writer.truncate(size)
         return size
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
@@ -62,26 +62,26 @@ class Journal:
         with self._lock:
             place = self._end
             try:
-                if self._end_file.write(line) != len(line):
+                if self._writer.write(line) != len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 if durable:
-                    os.fsync(self._end_file.fileno())
+                    os.fsync(self._writer.fileno())
             except OSError as error:
                 with suppress(OSError):
-                    self._end_file.truncate(place)
+                    self._writer.truncate(place)
                 raise RefDiffError(f"{shown(self._path)} could not be written ({error.strerror}); make room and "
                                    "decide again.") from None
             self._end += len(line)
             return place
 
     def close(self) -> None:
-        self._end_file.close()
-        self._file.close()
+        self._writer.close()
+        self._reader.close()
 
     def _line(self, place: int) -> bytes:
         with self._lock:
-            self._file.seek(place)
-            return self._file.readline()
+            self._reader.seek(place)
+            return self._reader.readline()
 
 
 def _value(line: bytes) -> Any:

@@ -66,7 +66,7 @@ class Labels:
             if number is not None and line.get("decision") in get_args(Decision):
                 self.decisions[number], self._decided[number] = line["decision"], place
         self.damaged = self._journal.damaged
-        """How many lines of decisions were no JSON, and are left out."""
+        """How many lines of decisions were not JSON, and are left out."""
         self._write_rows()
 
     def __len__(self) -> int:
