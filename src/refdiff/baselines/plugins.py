@@ -1,7 +1,7 @@
 """Methods that are not built in: a function in a file of yours, or an entry point of an installed package.
 
 A plug-in is a function `(scene, expressions)` that returns one answer per expression, in order: a mask, bool [H, W] of
-the image's size, empty where nothing is meant, or a `registry.Choice`, which adds what chose it. It may have two
+the image's size, empty where nothing is meant, or a `method.Choice`, which adds what chose it. It may have two
 attributes: `label`, its name in tables (default: its own name), and `needs`, the parts of a bundle that it uses
 (default: all of "diffusion", "clip" and "sam"). They are fetched before a run starts; and where a file of proposals
 lists an image without any, methods that need "sam" count as having missed. Whatever a plug-in raises, but for refdiff's
